@@ -1,0 +1,1 @@
+"""What ``python manage.py demo`` does: keys, two servers, and the walkthrough."""
