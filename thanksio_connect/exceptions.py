@@ -101,6 +101,8 @@ class TransportError(ThanksIOError):
 
     code = "transport_error"
     retryable = True
+    cause_name: str = ""
+    """The class of the underlying exception, which itself is not kept: it would carry the request."""
 
 
 class NotSent(TransportError):
@@ -123,7 +125,9 @@ class Throttled(TransportError):
     sentence = "thanks.io asks to wait before the next request."
     code = "throttled"
 
-    def __init__(self, sentence: str | None = None, *, code: str | None = None, retry_after: float | None = None):
+    def __init__(
+        self, sentence: str | None = None, *, code: str | None = None, retry_after: float | None = None
+    ):
         self.retry_after = retry_after
         super().__init__(sentence, code=code)
 

@@ -1,0 +1,85 @@
+"""The OAuth 2.0 client: authorization URL, code exchange, refresh (RFC 6749 4.1 and 6, RFC 7636)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import secrets
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from .token_response import Grant, read_token_response
+from .tokens import Secret, TokenSet
+from .transport import Transport
+
+
+@dataclass(frozen=True)
+class OAuthConfig:
+    """The registration of this site at thanks.io, and thanks.io's two endpoints."""
+
+    client_id: str
+    client_secret: Secret
+    authorize_url: str
+    token_url: str
+    scopes: tuple[str, ...] = ()
+    pkce: bool = True
+
+
+class OAuthClient:
+    """Speaks to the authorization server. Nothing is stored and nothing is sent twice."""
+
+    def __init__(self, config: OAuthConfig, transport: Transport) -> None:
+        self.config = config
+        self.transport = transport
+
+    def authorization_url(self, *, redirect_uri: str, state: str, code_challenge: str | None = None) -> str:
+        """Where to send the browser (RFC 6749 4.1.1). A query that the endpoint already has is kept."""
+        params = {"response_type": "code", "client_id": self.config.client_id, "redirect_uri": redirect_uri}
+        if self.config.scopes:
+            params["scope"] = " ".join(self.config.scopes)
+        params["state"] = state
+        if code_challenge is not None:
+            params |= {"code_challenge": code_challenge, "code_challenge_method": "S256"}
+        parts = urlsplit(self.config.authorize_url)
+        kept = [pair for pair in parse_qsl(parts.query, keep_blank_values=True) if pair[0] not in params]
+        return urlunsplit(parts._replace(query=urlencode([*kept, *params.items()]), fragment=""))
+
+    def exchange_code(self, *, code: Secret, redirect_uri: str, code_verifier: Secret | None) -> TokenSet:
+        """Trade an authorization code for tokens (RFC 6749 4.1.3). It works once: send again only on NotSent.
+
+        Raises InvalidGrant (the code is dead), InvalidTokenResponse, NotSent, OutcomeUnknown, Throttled, and
+        ThanksIOConfigurationError if thanks.io refuses the client or its redirect URI.
+        """
+        form: dict[str, str | Secret] = {"redirect_uri": redirect_uri, "code": code}
+        if code_verifier is not None:
+            form["code_verifier"] = code_verifier
+        return self._post("authorization_code", form)
+
+    def refresh(self, refresh_token: Secret) -> TokenSet:
+        """Trade a refresh token for new tokens (RFC 6749 6), which as a rule kills the old ones.
+
+        Raises InvalidGrant (the refresh token is dead), TokenUndecryptable (thanks.io can't read it),
+        InvalidTokenResponse, NotSent, OutcomeUnknown, Throttled, and ThanksIOConfigurationError if thanks.io
+        refuses the client.
+        """
+        return self._post("refresh_token", {"refresh_token": refresh_token})
+
+    def _post(self, grant: Grant, form: dict[str, str | Secret]) -> TokenSet:
+        credentials: dict[str, str | Secret] = {
+            "grant_type": grant,
+            "client_id": self.config.client_id,
+            "client_secret": self.config.client_secret,  # in the body, as thanks.io documents it
+        }
+        response = self.transport.send("POST", self.config.token_url, form=credentials | form)
+        return read_token_response(response, grant)
+
+
+def new_code_verifier() -> Secret:
+    """A code verifier of 64 unreserved characters (RFC 7636 4.1)."""
+    return Secret(secrets.token_urlsafe(48))
+
+
+def s256_challenge(verifier: Secret) -> str:
+    """The code challenge of a verifier (RFC 7636 4.2, S256)."""
+    digest = hashlib.sha256(verifier.reveal().encode("ascii")).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")

@@ -1,0 +1,75 @@
+"""Which URLs may be spoken to, and how an API path becomes one."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from urllib.parse import SplitResult, unquote, urlsplit
+
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f\\]")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def is_loopback(host: str) -> bool:
+    """Whether the host is ``localhost``, in ``127.0.0.0/8`` or ``::1``."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def is_secure_url(url: str) -> bool:
+    """Whether the URL is absolute, https (or http to a loopback host) and free of credentials and tricks."""
+    if _UNSAFE.search(url) or " " in url:
+        return False
+    try:
+        parts = urlsplit(url)
+        host, _port = parts.hostname, parts.port
+    except ValueError:
+        return False
+    if not host or "@" in parts.netloc:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
+
+
+def join_api_url(api_url: str, path: str) -> str:
+    """The URL of an API path, exactly as given (trailing slashes matter), always below ``api_url``.
+
+    An absolute URL (a pagination link) is accepted only from the same origin and below the same base path:
+    the bearer token goes wherever this points to. Raises ValueError otherwise.
+    """
+    if not isinstance(path, str):
+        raise TypeError("The path must be a str such as '/mailing-lists/'.")
+    if not path or _UNSAFE.search(path) or "#" in path:
+        raise ValueError("The path must not be empty or have control characters, backslashes or a fragment.")
+    base = api_url.rstrip("/")
+    if path.lower().startswith(("http://", "https://")):
+        url = path
+    elif path.startswith("//"):
+        raise ValueError("The path must start with a single slash, such as '/mailing-lists/'.")
+    else:
+        url = f"{base}/{path.removeprefix('/')}"
+    try:
+        target, root = urlsplit(url), urlsplit(base)
+        same_origin = _origin(target) == _origin(root)
+    except ValueError:
+        same_origin = False
+    if not same_origin or not f"{target.path}/".startswith(f"{root.path}/"):
+        raise ValueError(
+            "The URL is not below THANKSIO_API_URL, so the access token is not sent to it. "
+            "Give the path instead, such as '/mailing-lists/', with params={'page': 2} for another page."
+        )
+    decoded = unquote(target.path)
+    if _UNSAFE.search(decoded) or "@" in decoded or {".", ".."} & set(decoded.split("/")):
+        raise ValueError(
+            "The path must not have '.' or '..' segments, '@', backslashes or control characters."
+        )
+    return url
+
+
+def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
+    if "@" in parts.netloc:
+        raise ValueError("credentials in a URL")
+    return parts.scheme, parts.hostname, parts.port or _DEFAULT_PORTS.get(parts.scheme)
