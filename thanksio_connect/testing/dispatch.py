@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 from thanksio_connect.testing.api_endpoints import PREFIX, APIEndpoints
 from thanksio_connect.testing.faults import Fault, FaultPlan
@@ -26,10 +27,14 @@ class Dispatcher:
         self.log = log
         self.faults = faults
         self.errors: list[Exception] = []
+        self.control: Callable[[dict[str, Any]], Reply] | None = None
 
     def respond(self, handler: Handler) -> None:
         """Serve one request. The log is complete before the client can see the reply."""
         facts = handler.read_facts()
+        if self.control is not None and facts["path"].startswith("/_control/"):
+            handler.send(self.control(facts), None)
+            return
         record = self.log.arrive(target=_target(facts["path"]), **facts)
         fault: Fault | None = None
         try:

@@ -99,21 +99,3 @@ class Grant:
         for pair in self.pairs:
             for token in pair.tokens:
                 token.die(cause)
-
-
-@dataclass(eq=False, repr=False)
-class AuthorizationCode:
-    """A one-time code (RFC 6749 4.1.2) with what it was asked for."""
-
-    value: str
-    client_id: str
-    user_id: str
-    redirect_uri: str
-    scope: str
-    expires_at: float
-    code_challenge: str | None = None
-    code_challenge_method: str = "plain"
-    grant: Grant | None = None
-
-    def __repr__(self) -> str:
-        return f"<AuthorizationCode {'used' if self.grant else 'unused'}>"

@@ -5,30 +5,23 @@ Thread-safe, and independent of HTTP: the endpoints call it, and so may a test.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
-import re
 import threading
 import time
 from collections.abc import Callable
 
+from thanksio_connect.testing.codes import CODE_LIFETIME_SECONDS, AuthorizationCode
 from thanksio_connect.testing.grants import (
     CODE_REUSE,
     EXPIRED,
     REUSE,
     REVOKED_BY_USER,
     ROTATED,
-    AuthorizationCode,
     Grant,
     Pair,
     Token,
 )
 from thanksio_connect.testing.minting import PASSPORT_REFRESH_LENGTH, mint_access_token, mint_opaque
 from thanksio_connect.testing.refusals import Refused
-
-_VERIFIER = re.compile(r"[A-Za-z0-9\-._~]{43,128}")  # RFC 7636 4.1
-_CODE_LIFETIME_SECONDS = 600.0
 
 
 class Provider:
@@ -131,7 +124,7 @@ class Provider:
             user_id=user_id,
             redirect_uri=redirect_uri,
             scope=scope,
-            expires_at=self.clock() + _CODE_LIFETIME_SECONDS,
+            expires_at=self.clock() + CODE_LIFETIME_SECONDS,
             code_challenge=code_challenge,
             code_challenge_method=code_challenge_method,
         )
@@ -165,7 +158,7 @@ class Provider:
                 raise Refused("missing_redirect_uri")
             if redirect_uri != known.redirect_uri:
                 raise Refused("redirect_uri_mismatch")
-            _check_verifier(known, code_verifier)
+            known.check_verifier(code_verifier)
             pair = self.issue(
                 user_id=known.user_id,
                 client_id=client_id,
@@ -240,20 +233,3 @@ class Provider:
         grant.pairs.append(pair)
         grant.note(what, number, now)
         return pair
-
-
-def _check_verifier(code: AuthorizationCode, verifier: str | None) -> None:
-    if code.code_challenge is None:
-        if verifier is not None:  # the PKCE downgrade of RFC 9700 4.8
-            raise Refused("unexpected_code_verifier")
-        return
-    if verifier is None:
-        raise Refused("missing_code_verifier")
-    if not _VERIFIER.fullmatch(verifier):
-        raise Refused("malformed_code_verifier")
-    computed = verifier
-    if code.code_challenge_method == "S256":
-        digest = hashlib.sha256(verifier.encode("ascii")).digest()
-        computed = base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
-    if not hmac.compare_digest(computed, code.code_challenge):
-        raise Refused("wrong_code_verifier")

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, Self
+from http.client import HTTPConnection
+from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from thanksio_connect.client.tokens import TokenSet
-
-from thanksio_connect.testing import wire
 from thanksio_connect.testing.api_endpoints import PREFIX, APIEndpoints
 from thanksio_connect.testing.dispatch import AUTHORIZE_PATH, TOKEN_PATH, Dispatcher
 from thanksio_connect.testing.faults import Fault, FaultPlan, FaultSource
 from thanksio_connect.testing.grants import Grant, Pair
+from thanksio_connect.testing.lifecycle import LocalServer
 from thanksio_connect.testing.oauth_endpoints import OAuthEndpoints
 from thanksio_connect.testing.provider import Provider
 from thanksio_connect.testing.records import RequestLog, RequestRecord
 from thanksio_connect.testing.refusals import DIALECTS, Dialect
 
 
-class ThanksIOServer:
+class HoldsToken(Protocol):
+    """A :class:`TokenSet`, a connection, a :class:`Pair`."""
+
+    @property
+    def access_token(self) -> Any: ...
+
+
+GrantLike = Grant | HoldsToken | str
+
+
+class ThanksIOServer(LocalServer):
     """A thanks.io of your own on a free port of 127.0.0.1. Use it as a context manager, or start() and stop()
     it.
 
@@ -63,63 +71,9 @@ class ThanksIOServer:
         self.api = APIEndpoints(self.provider)
         self.log = RequestLog()
         self.faults = FaultPlan()
-        self.dispatcher = Dispatcher(self.oauth, self.api, self.log, self.faults)
-        self._port = port
-        self._http: wire.FakeHTTPServer | None = None
-        self._thread: threading.Thread | None = None
+        super().__init__(Dispatcher(self.oauth, self.api, self.log, FaultPlan()), port)
 
-    # Life
-
-    def start(self) -> Self:
-        """Listen. After a stop, listens on the same port again."""
-        if self._http is None:
-            self._http = wire.FakeHTTPServer(self._port, self.dispatcher.respond)
-            self._port = self._http.server_address[1]
-            self._thread = threading.Thread(
-                target=self._http.serve_forever,
-                kwargs={"poll_interval": 0.01},
-                name="fake-thanksio",
-                daemon=True,
-            )
-            self._thread.start()
-        return self
-
-    def stop(self) -> None:
-        """Close the port and every connection. Grants, orders and the log stay."""
-        http, thread = self._http, self._thread
-        self._http = self._thread = None
-        if http is not None and thread is not None:
-            http.shutdown()
-            thread.join()
-            http.server_close()
-            http.close_all()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        self.faults.clear()
-        self.stop()
-        if kind is None and self.dispatcher.errors:
-            raise RuntimeError(
-                "A callable given to the fake, or the fake, failed"
-            ) from self.dispatcher.errors[0]
-
-    @contextmanager
-    def down(self) -> Iterator[None]:
-        """Refuse connections inside the block; listen on the same port again after it."""
-        self.stop()
-        try:
-            yield
-        finally:
-            self.start()
-
-    @property
-    def url(self) -> str:
-        """Root URL, without a slash at the end."""
-        if not self._port:
-            raise RuntimeError("Start the fake first: with FakeThanksIO() as thanksio: …")
-        return f"http://127.0.0.1:{self._port}"
+    # Addresses
 
     @property
     def authorize_url(self) -> str:
@@ -149,11 +103,14 @@ class ThanksIOServer:
     def grants(self) -> list[Grant]:
         return list(self.provider.grants)
 
-    def issue(self, *, user_id: str | int = "1", scope: str = "", **options: Any) -> TokenSet:
+    def issue(
+        self, *, user_id: object = "1", scope: str = "", expiry_known: bool = True, **options: Any
+    ) -> TokenSet:
         """Mint a pair as if the user had just connected.
 
-        Options: ``expires_in`` (seconds; negative: already expired), ``with_refresh_token``,
-        ``token_length``.
+        Options: ``expires_in`` (seconds; negative: already expired; default: the server's lifetime),
+        ``with_refresh_token``, ``token_length`` (characters). ``expiry_known=False`` gives a token set that does
+        not say when it expires.
         """
         pair = self.provider.issue(
             user_id=str(user_id), client_id=self.oauth.client_id, scope=scope, **options
@@ -163,14 +120,14 @@ class ThanksIOServer:
             access_token=pair.access_token,
             refresh_token=pair.refresh_token,
             scope=scope,
-            expires_at=datetime.fromtimestamp(pair.access.expires_at, UTC),
+            expires_at=datetime.fromtimestamp(pair.access.expires_at, UTC) if expiry_known else None,
         )
 
-    def grant_of(self, what: Grant | TokenSet | str) -> Grant:
-        """Return the grant of a token, a token set, or a grant's id. Raises ``LookupError``."""
+    def grant_of(self, what: GrantLike) -> Grant:
+        """Return the grant of a connection, a token set, a token, or a grant's id. Raises ``LookupError``."""
         if isinstance(what, Grant):
             return what
-        value = what if isinstance(what, str) else what.access_token
+        value = what if isinstance(what, str) else str(what.access_token)
         token = self.provider.find(value)
         if token is not None:
             return token.grant
@@ -190,15 +147,15 @@ class ThanksIOServer:
             return "unknown"
         return known.cause_of_death or (None if self.provider.is_live(token) else "expired")
 
-    def live_pair(self, grant: Grant | TokenSet | str) -> Pair | None:
+    def live_pair(self, grant: GrantLike) -> Pair | None:
         """Return the pair that a client must hold to go on; its ``reply`` says whether it was ever told."""
         return self.provider.live_pair(self.grant_of(grant))
 
-    def revoke(self, grant: Grant | TokenSet | str, cause: str = "revoked_by_user") -> None:
+    def revoke(self, grant: GrantLike, cause: str = "revoked_by_user") -> None:
         """Kill a grant, as its user can at thanks.io."""
         self.provider.revoke(self.grant_of(grant), cause)
 
-    def expire_access_token(self, grant: Grant | TokenSet | str) -> None:
+    def expire_access_token(self, grant: GrantLike) -> None:
         """Let the access token be past its time; the refresh token stays good."""
         self.provider.expire_access_token(self.grant_of(grant))
 
@@ -231,6 +188,25 @@ class ThanksIOServer:
     def allow(self) -> None:
         """Let the user say yes (the default)."""
         self.oauth.user_answer = "allow"
+
+    def visit(self, url: str) -> str:
+        """Open an authorization URL as the user's browser does; return where the answer sends the browser.
+
+        That is the callback's URL with ``code`` and ``state`` (or ``error``), for the test client to open.
+        Raises ``ValueError`` with the page's text if thanks.io shows an error page instead.
+        """
+        parts = urlsplit(url)
+        connection = HTTPConnection("127.0.0.1", parts.port or 80, timeout=30)
+        try:
+            connection.request("GET", f"{parts.path}?{parts.query}")
+            response = connection.getresponse()
+            page = response.read().decode("utf-8", "replace")
+        finally:
+            connection.close()
+        location = response.getheader("Location")
+        if location is None:
+            raise ValueError(f"No redirect but {response.status}: {page}")
+        return location
 
     # Log
 
