@@ -1,0 +1,79 @@
+"""What the product remembers of each postcard. thanks.io's order is the truth; this row is how we find it again."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.conf import settings
+from django.core.validators import MaxLengthValidator
+from django.db import models
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+
+from example_project.product.designs import Design
+
+MESSAGE_LENGTH = 400
+
+
+class Postcard(models.Model):
+    """A postcard from draft to order.
+
+    ``reference`` travels as the order's metadata: thanks.io has no idempotency key, so it is the only way to tell
+    after a lost answer whether the order exists.
+    """
+
+    class Status(models.TextChoices):
+        DRAFT = "draft", _("Draft")
+        SENDING = "sending", _("Being sent")
+        UNKNOWN = "unknown", _("Not confirmed")
+        SENT = "sent", _("Sent")
+        CANCELLED = "cancelled", _("Cancelled")
+
+    class Size(models.TextChoices):
+        SMALL = "4x6", _("4 × 6 in")
+        LARGE = "6x9", _("6 × 9 in")
+
+    reference = models.UUIDField(_("reference"), default=uuid.uuid4, unique=True, editable=False)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="postcards", verbose_name=_("user")
+    )
+    design = models.CharField(_("front"), max_length=20, choices=Design.choices, default=Design.HARBOUR)
+    size = models.CharField(_("size"), max_length=4, choices=Size.choices, default=Size.SMALL)
+    message = models.TextField(_("message"), validators=[MaxLengthValidator(MESSAGE_LENGTH)])
+    name = models.CharField(_("name"), max_length=80)
+    address = models.CharField(_("street and number"), max_length=120)
+    address2 = models.CharField(_("apartment, suite"), max_length=120, blank=True)
+    city = models.CharField(_("city"), max_length=80)
+    province = models.CharField(_("state"), max_length=40)
+    postal_code = models.CharField(_("ZIP code"), max_length=12)
+    country = models.CharField(_("country"), max_length=2, default="US", editable=False)
+    status = models.CharField(_("status"), max_length=10, choices=Status.choices, default=Status.DRAFT)
+    order_id = models.BigIntegerField(_("thanks.io order"), null=True, blank=True, db_index=True)
+    cost_cents = models.PositiveIntegerField(_("cost in cents"), null=True, blank=True)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    updated_at = models.DateTimeField(_("changed"), auto_now=True)
+    sent_at = models.DateTimeField(_("sent"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("postcard")
+        verbose_name_plural = _("postcards")
+        ordering = ["-created_at", "-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.name}, {self.city}"
+
+    def get_absolute_url(self) -> str:
+        """The order when there is one, the review when it is still a draft, else the page of what is not known."""
+        if self.order_id is not None:
+            return reverse("order", args=[self.order_id])
+        name = "postcard-review" if self.status == self.Status.DRAFT else "postcard-unknown"
+        return reverse(name, args=[self.reference])
+
+    @property
+    def is_draft(self) -> bool:
+        return self.status == self.Status.DRAFT
+
+    @property
+    def needs_a_look(self) -> bool:
+        """A send was tried and its outcome is not known (yet)."""
+        return self.status in {self.Status.SENDING, self.Status.UNKNOWN}

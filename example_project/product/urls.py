@@ -1,0 +1,20 @@
+"""The product's pages."""
+
+from django.urls import path
+
+from example_project.product.views import dashboard, orders, postcards
+
+urlpatterns = [
+    path("", dashboard.home, name="home"),
+    path("postcards/new/", postcards.compose, name="postcard-new"),
+    path("postcards/<uuid:reference>/edit/", postcards.compose, name="postcard-edit"),
+    path("postcards/<uuid:reference>/review/", postcards.review, name="postcard-review"),
+    path("postcards/<uuid:reference>/send/", postcards.send, name="postcard-send"),
+    path("postcards/<uuid:reference>/discard/", postcards.discard, name="postcard-discard"),
+    path("postcards/<uuid:reference>/outcome/", postcards.unknown, name="postcard-unknown"),
+    path("postcards/<uuid:reference>/outcome/find/", postcards.find, name="postcard-find"),
+    path("postcards/<uuid:reference>/outcome/not-sent/", postcards.release, name="postcard-release"),
+    path("orders/", orders.order_list, name="orders"),
+    path("orders/<int:order_id>/", orders.order_detail, name="order"),
+    path("orders/<int:order_id>/cancel/", orders.cancel, name="order-cancel"),
+]

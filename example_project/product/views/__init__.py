@@ -1,0 +1,1 @@
+"""Thin: parse the request, call one function of ``mailing``, answer with a page."""
