@@ -2,7 +2,7 @@
 
 requests' read timeout is per ``recv``: a server that drips a byte a second never hits it. Here every ``recv``
 (of headers, body, or a proxy's answer to CONNECT) gets only the time that is left. That is done in extension
-points of ``http.client`` and urllib3: ``response_class``, ``connect`` and ``send``, ``pool_classes_by_scheme``.
+points of ``http.client`` and urllib3: ``response_class``, ``connect``, ``send``, ``pool_classes_by_scheme``.
 
 What no timeout of Python bounds is the name look-up. A look-up that outlives the deadline ends in "not sent".
 """

@@ -2,8 +2,8 @@
 
 By the error code *and* the text beside it, never by the status alone: league/oauth2-server 8 calls a dead
 refresh token 401 ``invalid_request``, its version 9 calls it 400 ``invalid_grant``, and both say the same of
-a refresh token that belongs to another client or that the server can't decrypt. Provider text is read here and
-goes no further.
+a refresh token that belongs to another client or that the server can't decrypt. Provider text is read here
+and goes no further.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ def _judge_error(body: dict[str, Any], grant: Grant, status: int, response: Resp
     if grant == "refresh_token":
         if "cannot decrypt" in text:
             return TokenUndecryptable(
-                "thanks.io can't read the refresh token that was sent. Check that FIELD_ENCRYPTION_KEY is the "
-                "key that it was encrypted with and that THANKSIO_TOKEN_URL is right; nothing was overwritten."
+                "thanks.io can't read the refresh token that was sent. Check that FIELD_ENCRYPTION_KEY is "
+                "the key that it was encrypted with and that THANKSIO_TOKEN_URL is right. Nothing was lost."
             )
         if "not linked to client" in text:
             return ThanksIOConfigurationError(

@@ -98,7 +98,7 @@ class Transport:
         auth: AuthBase | None = None,
         max_body_bytes: int | None = None,
     ) -> Response:
-        """Send once and read the whole answer, whatever its status. No redirect is followed, no ``.netrc`` read.
+        """Send once, read the whole answer, whatever its status. Follows no redirect, reads no ``.netrc``.
 
         Proxies and CA bundles are the environment's; plain http (to loopback hosts only) goes past proxies.
         Raises NotSent before a byte of the request was sent, OutcomeUnknown after (code ``too_large`` over
