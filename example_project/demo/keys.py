@@ -1,7 +1,7 @@
 """The demo's keys: made on first use, kept in an ignored file, put into the environment.
 
-Both settings modules (the product's and the sandbox's) call :func:`load`, so that a fresh clone needs no setup.
-A variable that is already in the environment wins, which is how the product is pointed at the real thanks.io.
+Both settings modules (the product's and the sandbox's) call :func:`load`, so that a fresh clone needs no
+setup. A variable that is already in the environment wins: so the product is pointed at the real thanks.io.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def demo_directory() -> Path:
 def load() -> environ.Env:
     """Put the demo's keys and addresses into ``os.environ`` where nothing is set yet, and hand back a reader.
 
-    Creates the directory (mode 0700) and ``demo.env`` (mode 0600) if missing; two processes that start at once
-    end up with the same keys.
+    Creates the directory (mode 0700) and ``demo.env`` (mode 0600) if missing; two processes that start at
+    once end up with the same keys.
     """
     directory = demo_directory()
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -63,11 +63,27 @@ def load() -> environ.Env:
     return environ.Env()
 
 
-def write_addresses(product_url: str, sandbox_url: str) -> None:
+def write_addresses(directory: Path, product_url: str, sandbox_url: str) -> None:
     """Remember where the two servers answer, for commands run beside them (``refresh_thanksio_tokens``)."""
-    target = demo_directory() / "addresses.env"
+    target = directory / "addresses.env"
     scratch = _scratch(target, {"DEMO_PRODUCT_URL": product_url, "DEMO_SANDBOX_URL": sandbox_url})
     scratch.replace(target)
+
+
+def child_environment(directory: Path, product_url: str, sandbox_url: str) -> dict[str, str]:
+    """The environment of the demo's processes: its own keys and addresses, whatever the shell exports."""
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in MAKERS and not name.startswith("THANKSIO_")
+    }
+    return environment | {
+        "THANKSIO_DEMO_DIR": str(directory),
+        "DEMO_PRODUCT_URL": product_url,
+        "DEMO_SANDBOX_URL": sandbox_url,
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")])),
+        "PYTHONUNBUFFERED": "1",
+    }
 
 
 def _load_addresses(address_file: Path) -> None:

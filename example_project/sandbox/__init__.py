@@ -1,0 +1,1 @@
+"""A stand-in for thanks.io: an OAuth server and the API that the product calls. Nothing is mailed."""

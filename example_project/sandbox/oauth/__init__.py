@@ -1,0 +1,1 @@
+"""The OAuth server: django-oauth-toolkit, speaking as league/oauth2-server (under Laravel Passport) does."""
