@@ -1,0 +1,200 @@
+"""Settings: the Django setting, else the environment variable of the same name, else the default.
+
+Nothing is cached, so ``override_settings`` and a changed environment take effect at once. Each accessor raises
+:class:`~thanksio_connect.exceptions.ThanksIOConfigurationError` with a sentence that names the setting.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from typing import Any, cast
+
+import environ
+from django.conf import settings
+
+from .client.oauth import OAuthClient, OAuthConfig
+from .client.tokens import Secret
+from .client.transport import Transport, TransportConfig, is_secure_url
+from .exceptions import ThanksIOConfigurationError
+
+_UNSET: Any = object()
+DASHBOARD_URL = "https://dashboard.thanks.io/developer"
+
+
+def _lookup(name: str, parse: Callable[[environ.Env, str], Any], default: Any) -> Any:
+    value = getattr(settings, name, _UNSET)
+    if value is not _UNSET and value is not None:
+        return value
+    if name in os.environ:
+        try:
+            return parse(environ.Env(), name)
+        except (ValueError, TypeError):
+            raise ThanksIOConfigurationError(f"The environment variable {name} is malformed.") from None
+    return default
+
+
+def _text(name: str, default: str = "") -> str:
+    value = _lookup(name, lambda env, key: env.str(key), default)
+    if not isinstance(value, str):
+        raise ThanksIOConfigurationError(f"{name} must be a string.")
+    return value.strip()
+
+
+def _flag(name: str, default: bool) -> bool:
+    value = _lookup(name, lambda env, key: env.bool(key), default)
+    if not isinstance(value, bool):
+        raise ThanksIOConfigurationError(f"{name} must be True or False.")
+    return value
+
+
+def _seconds(name: str, default: float, *, zero: bool = False) -> float:
+    value = _lookup(name, lambda env, key: env.float(key), default)
+    usable = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not usable or value < 0 or (value == 0 and not zero):
+        raise ThanksIOConfigurationError(f"{name} must be a positive number.")
+    return float(value)
+
+
+def _url(name: str, default: str) -> str:
+    value = _text(name, default)
+    if not is_secure_url(value):
+        raise ThanksIOConfigurationError(
+            f"{name} must be an absolute https:// URL (plain http only to localhost, 127.0.0.0/8 or [::1])."
+        )
+    return value
+
+
+def _required(name: str) -> str:
+    value = _text(name)
+    if not value:
+        raise ThanksIOConfigurationError(
+            f"{name} is not set. thanks.io shows it at {DASHBOARD_URL} under OAuth Clients: put it into the "
+            f"Django settings or into the environment variable {name}.",
+            code="not_configured",
+        )
+    return value
+
+
+class AppSettings:
+    """The ``THANKSIO_*`` settings as typed properties, looked up at every access."""
+
+    @property
+    def client_id(self) -> str:
+        """The OAuth client's id (RFC 6749 2.2)."""
+        return _required("THANKSIO_CLIENT_ID")
+
+    @property
+    def client_secret(self) -> Secret:
+        """The OAuth client's secret (RFC 6749 2.3.1)."""
+        return Secret(_required("THANKSIO_CLIENT_SECRET"))
+
+    @property
+    def redirect_uri(self) -> str:
+        """The callback's absolute URL as registered at thanks.io; empty: taken from the current request."""
+        return _url("THANKSIO_REDIRECT_URI", "") if _text("THANKSIO_REDIRECT_URI") else ""
+
+    @property
+    def authorize_url(self) -> str:
+        """The authorization endpoint."""
+        return _url("THANKSIO_AUTHORIZE_URL", "https://dashboard.thanks.io/oauth/authorize")
+
+    @property
+    def token_url(self) -> str:
+        """The token endpoint."""
+        return _url("THANKSIO_TOKEN_URL", "https://dashboard.thanks.io/oauth/token")
+
+    @property
+    def api_url(self) -> str:
+        """The base URL of API v2, without a slash at its end."""
+        return _url("THANKSIO_API_URL", "https://api.thanks.io/api/v2").rstrip("/")
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """Scopes to ask for; thanks.io documents none."""
+        value = _lookup("THANKSIO_SCOPES", lambda env, key: env.list(key), ())
+        if not isinstance(value, list | tuple) or not all(isinstance(scope, str) for scope in value):
+            raise ThanksIOConfigurationError("THANKSIO_SCOPES must be a list of strings.")
+        return tuple(value)
+
+    @property
+    def pkce(self) -> bool:
+        """Whether to send a code challenge (RFC 7636, S256)."""
+        return _flag("THANKSIO_PKCE", True)
+
+    @property
+    def connect_timeout_seconds(self) -> float:
+        """How long a connection to thanks.io may take to open."""
+        return _seconds("THANKSIO_CONNECT_TIMEOUT_SECONDS", 5)
+
+    @property
+    def read_timeout_seconds(self) -> float:
+        """How long an answer may take. A short one on a rotating refresh loses tokens."""
+        return _seconds("THANKSIO_READ_TIMEOUT_SECONDS", 30)
+
+    @property
+    def refresh_leeway_seconds(self) -> float:
+        """The helper renews a token with less left than this."""
+        return _seconds("THANKSIO_REFRESH_LEEWAY_SECONDS", 300, zero=True)
+
+    @property
+    def state_ttl_seconds(self) -> float:
+        """How long a started authorization may take."""
+        return _seconds("THANKSIO_STATE_TTL_SECONDS", 3600)
+
+    @property
+    def connected_url(self) -> str:
+        """Where the user lands after connecting, a URL or URL name; empty: the status page."""
+        return _text("THANKSIO_CONNECTED_URL")
+
+    @property
+    def disconnected_url(self) -> str:
+        """Where the user lands after disconnecting, a URL or URL name; empty: the status page."""
+        return _text("THANKSIO_DISCONNECTED_URL")
+
+    @property
+    def rate_limit_per_minute(self) -> float:
+        """Token requests a minute for the bulk refresh."""
+        return _seconds("THANKSIO_RATE_LIMIT_PER_MINUTE", 60)
+
+
+app_settings = AppSettings()
+
+
+def transport_config() -> TransportConfig:
+    """The time limits of one exchange with thanks.io."""
+    return TransportConfig(
+        connect_timeout_seconds=app_settings.connect_timeout_seconds,
+        read_timeout_seconds=app_settings.read_timeout_seconds,
+    )
+
+
+def oauth_config() -> OAuthConfig:
+    """The OAuth client's registration and endpoints."""
+    return OAuthConfig(
+        client_id=app_settings.client_id,
+        client_secret=app_settings.client_secret,
+        authorize_url=app_settings.authorize_url,
+        token_url=app_settings.token_url,
+        scopes=app_settings.scopes,
+        pkce=app_settings.pkce,
+    )
+
+
+def oauth_client() -> OAuthClient:
+    """A client for the authorization and token endpoints."""
+    return OAuthClient(oauth_config(), Transport(transport_config()))
+
+
+def encryption_keys() -> tuple[str | bytes, ...]:
+    """``FIELD_ENCRYPTION_KEY`` as a tuple, newest first: the first encrypts, each decrypts."""
+    value = cast("Any", getattr(settings, "FIELD_ENCRYPTION_KEY", None))
+    if value is None or value == "":
+        return ()
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
+def project_setting(name: str, default: Any = None) -> Any:
+    """A setting of Django or of another package, that a page or a check has to know (``DEBUG``, ``LOGIN_URL`` …)."""
+    return getattr(settings, name, default)

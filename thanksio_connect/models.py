@@ -1,0 +1,321 @@
+"""The rows: one connection for a user, and one authorization request for each flow that was started."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.core.exceptions import FieldError
+from django.db import IntegrityError, models, router, transaction
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.debug import sensitive_variables
+
+from . import signals
+from .client.api import ThanksIOClient
+from .client.tokens import TokenSet
+from .client.transport import Transport
+from .conf import app_settings, transport_config
+from .exceptions import NotConnected
+from .fields import EncryptedTokenField
+from .refresh import engine, schedule
+from .refresh.rows import ASSIGNABLE_COLUMNS, ENGINE_COLUMNS, Status, granted_values
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AbstractBaseUser
+    from django.db.models.query import QuerySet
+
+GUARDED_COLUMNS = ENGINE_COLUMNS - ASSIGNABLE_COLUMNS
+
+
+def _refuse(columns: Iterable[str]) -> None:
+    if guarded := sorted(GUARDED_COLUMNS.intersection(columns)):
+        raise FieldError(
+            f"{', '.join(guarded)}: written by the refresh engine alone, for a stale write would lose the connection. "
+            "Call ThanksIOConnection.objects.connect(user, token_set) to store tokens, connection.refresh() to renew "
+            "them, connection.disconnect() to remove them."
+        )
+
+
+class ThanksIOConnectionQuerySet(models.QuerySet["ThanksIOConnection"]):
+    """A queryset that can't overwrite tokens."""
+
+    def update(self, **kwargs: Any) -> int:
+        """As in Django, but refuses the engine's columns with :class:`~django.core.exceptions.FieldError`."""
+        _refuse(kwargs)
+        return super().update(**kwargs)
+
+    def bulk_update(self, objs: Iterable[ThanksIOConnection], fields: Iterable[str], *args: Any, **kwargs: Any) -> int:
+        """As in Django, but refuses the engine's columns with :class:`~django.core.exceptions.FieldError`."""
+        fields = list(fields)
+        _refuse(fields)
+        return super().bulk_update(objs, fields, *args, **kwargs)
+
+    def bulk_create(self, objs: Iterable[ThanksIOConnection], *args: Any, **kwargs: Any) -> list[ThanksIOConnection]:
+        """As in Django, but a conflict can't update the engine's columns."""
+        _refuse(kwargs.get("update_fields") or ())
+        return super().bulk_create(objs, *args, **kwargs)
+
+    bulk_create.alters_data = True  # type: ignore[attr-defined]
+
+
+class ThanksIOConnectionManager(models.Manager["ThanksIOConnection"].from_queryset(ThanksIOConnectionQuerySet)):  # type: ignore[misc]
+    """Finds and makes connections."""
+
+    def for_user(self, user: AbstractBaseUser) -> ThanksIOConnection:
+        """The user's connection. Raises :class:`~thanksio_connect.exceptions.NotConnected`."""
+        connection: ThanksIOConnection | None = self.filter(user_id=user.pk).first() if user.pk else None
+        if connection is None:
+            raise NotConnected
+        return connection
+
+    @sensitive_variables()
+    def connect(
+        self,
+        user: AbstractBaseUser,
+        token_set: TokenSet | Mapping[str, object],
+        *,
+        thanksio_user_id: str = "",
+    ) -> ThanksIOConnection:
+        """Create the user's connection or replace its tokens; sends ``connected`` after the commit.
+
+        ``token_set`` may be the token endpoint's JSON (RFC 6749 5.1). A refresh that is in flight for the old grant
+        can't overwrite the new one. Raises :class:`~thanksio_connect.exceptions.InvalidTokenResponse` for a mapping that
+        is no token response.
+        """
+        if not isinstance(token_set, TokenSet):
+            token_set = TokenSet.from_response(token_set)
+        using = self._db or router.db_for_write(self.model)
+        values = granted_values(token_set, now=timezone.now()) | {"thanksio_user_id": str(thanksio_user_id or "")}
+        rows = self.model._base_manager.using(using)
+        before = rows.filter(user_id=user.pk).values_list("thanksio_user_id", flat=True).first()
+        created = False
+        if not self._replace(using, user, values):
+            try:
+                with transaction.atomic(using=using):
+                    rows.create(user_id=user.pk, **values)
+                created = True
+            except IntegrityError:
+                if not self._replace(using, user, values):
+                    raise
+        connection = rows.get(user_id=user.pk)
+        changed = None
+        if before and connection.thanksio_user_id:
+            changed = before != connection.thanksio_user_id
+        transaction.on_commit(
+            lambda: engine.announce(signals.connected, connection, created=created, account_changed=changed),
+            using=using,
+        )
+        return connection
+
+    def _replace(self, using: str, user: AbstractBaseUser, values: Mapping[str, Any]) -> int:
+        rows = self.model._base_manager.using(using).filter(user_id=user.pk)
+        return rows.update(version=models.F("version") + 1, updated_at=timezone.now(), **values)
+
+
+class ThanksIOConnection(models.Model):
+    """A user's connection to a thanks.io account.
+
+    Its token columns are written by the refresh engine and by ``objects.connect()`` alone: a ``save()`` leaves them out.
+    """
+
+    Status = Status
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        related_name="thanksio_connection",
+        verbose_name=_("user"),
+    )
+    access_token = EncryptedTokenField(_("access token"), editable=False)
+    refresh_token = EncryptedTokenField(_("refresh token"), editable=False, blank=True, default="")
+    token_type = models.CharField(_("token type"), max_length=40, default="Bearer", editable=False)
+    scope = models.TextField(_("scope"), blank=True, default="", editable=False)
+    expires_at = models.DateTimeField(_("expires at"), null=True, blank=True, editable=False)
+    status = models.CharField(
+        _("status"), max_length=20, choices=Status.choices, default=Status.CONNECTED, editable=False
+    )
+    version = models.PositiveBigIntegerField(_("version"), default=1, editable=False)
+    lease_id = models.UUIDField(_("lease"), null=True, blank=True, editable=False)
+    lease_expires_at = models.DateTimeField(_("lease expires at"), null=True, blank=True, editable=False)
+    outcome_unknown = models.BooleanField(
+        _("outcome unknown"),
+        default=False,
+        editable=False,
+        help_text=_("A renewal was sent and no answer came: thanks.io may have spent the stored refresh token."),
+    )
+    rejection_count = models.PositiveSmallIntegerField(_("rejections in a row"), default=0, editable=False)
+    next_refresh_at = models.DateTimeField(_("next refresh at"), default=timezone.now, editable=False)
+    failure_count = models.PositiveIntegerField(_("failures in a row"), default=0, editable=False)
+    last_error_code = models.CharField(_("last error"), max_length=40, blank=True, default="", editable=False)
+    last_refreshed_at = models.DateTimeField(_("last refreshed at"), null=True, blank=True, editable=False)
+    connected_at = models.DateTimeField(_("connected at"), default=timezone.now, editable=False)
+    thanksio_user_id = models.CharField(_("thanks.io user id"), max_length=100, blank=True, default="", editable=False)
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+    updated_at = models.DateTimeField(_("updated at"), auto_now=True)
+
+    objects = ThanksIOConnectionManager()
+
+    class Meta:
+        verbose_name = _("thanks.io connection")
+        verbose_name_plural = _("thanks.io connections")
+        indexes = [models.Index(fields=["status", "next_refresh_at"], name="thanksio_connect_due")]
+
+    def __str__(self) -> str:
+        return _("thanks.io connection of user %(user)s") % {"user": self.user_id}
+
+    # What the product asks.
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the row, as loaded, is in order."""
+        return self.status == Status.CONNECTED
+
+    @property
+    def needs_reconnect(self) -> bool:
+        """Whether only the owner can make it work again: show the Reconnect button."""
+        return self.status == Status.RECONNECT_REQUIRED
+
+    @sensitive_variables()
+    def get_access_token(self) -> str:
+        """A usable access token, renewed first if less than the leeway is left; costs no query while it is fresh.
+
+        Raises :class:`~thanksio_connect.exceptions.ReconnectRequired`, ``RefreshInProgress``, ``TokenUndecryptable``,
+        ``NotConnected``, a ``TransportError`` or ``InvalidTokenResponse`` when the token has expired and could not be
+        renewed, and ``ThanksIOConfigurationError``. Inside ``atomic()`` the new pair survives a rollback.
+        """
+        if schedule.needs_renewal(self):
+            engine.renew_if_needed(self)
+        return self.access_token
+
+    async def aget_access_token(self) -> str:
+        """As :meth:`get_access_token`; a cancelled request does not lose a renewal that is under way."""
+        return await sync_to_async(self.get_access_token, thread_sensitive=True)()
+
+    def refresh(self, force: bool = False) -> None:
+        """Renew now, once for all callers: a newer token in the database is taken instead.
+
+        With ``force`` a connection that needs its owner, or that thanks.io asked to leave alone for a while, is tried
+        too. Always raises when the renewal fails; see :meth:`get_access_token` for what.
+        """
+        engine.renew(self, force=force)
+
+    def disconnect(self) -> None:
+        """Delete the connection; sends ``disconnected`` after the commit. A refresh in flight can't bring it back.
+
+        thanks.io documents no revocation: the user can remove the access in the thanks.io dashboard.
+        """
+        using = router.db_for_write(type(self), instance=self)
+        pk = self.pk
+        deleted, _rows = self.delete(using=using)
+        self.pk = pk  # receivers can tell which one it was
+        if deleted:
+            transaction.on_commit(lambda: engine.announce(signals.disconnected, self), using=using)
+
+    @property
+    def api(self) -> ThanksIOClient:
+        """A client for API v2 with this connection's bearer token, renewed when thanks.io refuses it."""
+        return ThanksIOClient(
+            api_url=app_settings.api_url,
+            transport=Transport(transport_config()),
+            tokens=engine.TokenSource(self),
+        )
+
+    # What the ORM does.
+
+    @classmethod
+    def from_db(cls, db: str | None, field_names: Any, values: Any) -> Self:
+        """As in Django; remembers what was loaded, so that ``save()`` can tell an assignment from a stale value."""
+        instance = super().from_db(db, field_names, values)
+        instance._remember()
+        return instance
+
+    def _remember(self) -> None:
+        self._loaded = {name: self.__dict__[name] for name in ENGINE_COLUMNS if name in self.__dict__}
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """As in Django, but an existing row's engine-owned columns are left out.
+
+        A token that was assigned is refused with :class:`~django.core.exceptions.FieldError`; ``expires_at``,
+        ``next_refresh_at`` and ``thanksio_user_id`` are written when they were assigned.
+        """
+        _refuse(kwargs.get("update_fields") or ())
+        super().save(*args, **kwargs)
+
+    def save_base(self, *args: Any, **kwargs: Any) -> None:
+        """As in Django; the common end of ``save()`` and ``loaddata``, which keeps an existing row's tokens too."""
+        kwargs.update(zip(["raw", "force_insert", "force_update", "using", "update_fields"], args, strict=False))
+        if not kwargs.get("force_insert") and self._row_exists(kwargs.get("using")):
+            assigned = set() if kwargs.get("raw") else self._assigned()
+            _refuse(assigned)
+            fields = [field for field in self._meta.concrete_fields if not field.primary_key]
+            if (update_fields := kwargs.get("update_fields")) is not None:
+                fields = [field for field in fields if field.name in update_fields or field.attname in update_fields]
+            kwargs["update_fields"] = frozenset(
+                field.name for field in fields if field.attname not in ENGINE_COLUMNS or field.attname in assigned
+            )
+        super().save_base(**kwargs)
+        self._remember()
+
+    def _assigned(self) -> set[str]:
+        """The engine-owned columns that the project set to another value than was loaded."""
+        loaded: dict[str, Any] = self.__dict__.get("_loaded", {})
+        return {name for name, value in loaded.items() if self.__dict__.get(name) is not value}
+
+    def _row_exists(self, using: str | None) -> bool:
+        if not self._state.adding:
+            return True
+        if self.pk is None:
+            return False
+        using = using or router.db_for_write(type(self), instance=self)
+        return type(self)._base_manager.using(using).filter(pk=self.pk).exists()
+
+    def refresh_from_db(
+        self,
+        using: str | None = None,
+        fields: Iterable[str] | None = None,
+        from_queryset: QuerySet[Self] | None = None,
+    ) -> None:
+        """As in Django; the engine-owned columns are read together, and no token is decrypted."""
+        if fields is None:
+            self._prefetched_objects_cache = {}
+            names = {field.attname for field in self._meta.concrete_fields} - self.get_deferred_fields()
+        else:
+            names = set(fields)
+        if owned := names & ENGINE_COLUMNS:
+            rows = type(self)._base_manager.using(using or self._state.db) if from_queryset is None else from_queryset
+            fresh = rows.only(*owned).get(pk=self.pk)
+            self.adopt({name: fresh.__dict__[name] for name in owned})
+        super().refresh_from_db(using=using, fields=names - owned, from_queryset=from_queryset)
+
+    def adopt(self, values: Mapping[str, Any]) -> None:
+        """Take over what the engine wrote or read, without a query and without decrypting anything."""
+        self.__dict__.update(values)
+        self.__dict__.setdefault("_loaded", {}).update(values)
+
+
+class AuthorizationRequest(models.Model):
+    """A started authorization (RFC 6749 4.1.1): consumed by one conditional ``DELETE``, and then the code is exchanged."""
+
+    state_digest = models.CharField(_("state digest"), max_length=64, unique=True)
+    browser_digest = models.CharField(_("browser digest"), max_length=64)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        related_name="+",
+        verbose_name=_("user"),
+    )
+    code_verifier = EncryptedTokenField(_("code verifier"), blank=True, default="", editable=False)
+    redirect_uri = models.TextField(_("redirect URI"))
+    next_url = models.TextField(_("next URL"), blank=True, default="")
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+    expires_at = models.DateTimeField(_("expires at"), db_index=True)
+
+    class Meta:
+        verbose_name = _("authorization request")
+        verbose_name_plural = _("authorization requests")
+
+    def __str__(self) -> str:
+        return _("authorization request of user %(user)s") % {"user": self.user_id}

@@ -1,0 +1,109 @@
+"""Where the engine may read and write: the state of the caller's database connection, and private connections.
+
+What each database does, and why these are the rules, was found by experiment: a private connection in the same thread,
+outside any pool and with the server's default isolation, closed after each step.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+from typing import TypeVar
+
+from django.db import DatabaseError, InterfaceError, connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+logger = logging.getLogger("thanksio_connect")
+
+T = TypeVar("T")
+_numbers = count(1)
+_LOST_IN_TRANSIT = (DatabaseError, InterfaceError)
+
+
+def in_transaction(alias: str) -> bool:
+    """Whether a rollback could undo what is written on the caller's connection now."""
+    connection = connections[alias]
+    return connection.in_atomic_block or not connection.get_autocommit()
+
+
+def testcase_blocks(alias: str) -> int:
+    """How many ``atomic`` blocks of the caller belong to Django's ``TestCase``."""
+    return sum(getattr(block, "_from_testcase", False) for block in connections[alias].atomic_blocks)
+
+
+def has_own_connections(alias: str) -> bool:
+    """Whether a second connection sees the same database: not so for SQLite in memory."""
+    connection = connections[alias]
+    return not (connection.vendor == "sqlite" and connection.is_in_memory_db())  # type: ignore[attr-defined]
+
+
+@contextmanager
+def own_connection(alias: str) -> Iterator[str]:
+    """A private connection to the database of ``alias`` in this thread, under the alias that is yielded."""
+    base = connections[alias]
+    options = {
+        name: value for name, value in base.settings_dict["OPTIONS"].items() if name not in ("pool", "isolation_level")
+    }
+    settings_dict = {**base.settings_dict, "OPTIONS": options, "AUTOCOMMIT": True, "CONN_MAX_AGE": 0}
+    wrapper = type(base)(settings_dict, alias)
+    own_alias = f"_thanksio_connect_{next(_numbers)}"
+    connections[own_alias] = wrapper
+    try:
+        yield own_alias
+    finally:
+        del connections[own_alias]
+        BaseDatabaseWrapper.close(wrapper)  # SQLite's own close() passes over in-memory databases
+
+
+def bound_lock_wait(using: str) -> None:
+    """Inside a transaction on PostgreSQL, which has no default bound: wait at most 15 seconds for a row lock."""
+    if connections[using].vendor == "postgresql":
+        with connections[using].cursor() as cursor:
+            cursor.execute("SET LOCAL lock_timeout = '15s'")
+
+
+def is_lock_error(error: DatabaseError) -> bool:
+    """Whether somebody else's lock or snapshot is in the way: judged by the driver's code, never by the text."""
+    cause = error.__cause__
+    if getattr(cause, "sqlstate", None) in {"55P03", "40P01", "40001"}:
+        return True
+    if (getattr(cause, "sqlite_errorcode", None) or 0) & 0xFF in {
+        5,
+        6,
+    }:  # SQLITE_BUSY and SQLITE_LOCKED, with details
+        return True
+    return bool(cause is not None and cause.args and cause.args[0] in {1205, 1213, 1020})
+
+
+def durably(alias: str, write: Callable[[str], T], *, budget_seconds: float) -> T:
+    """Run ``write(using)`` in a transaction on a fresh private connection, again and again until it is committed.
+
+    ``write`` must be repeatable: a commit whose reply was lost runs it once more. Raises the database's error when the budget
+    is used up.
+    """
+    deadline, delay = time.monotonic() + budget_seconds, 0.02
+    while True:
+        try:
+            with own_connection(alias) as using, transaction.atomic(using=using):
+                bound_lock_wait(using)
+                return write(using)
+        except _LOST_IN_TRANSIT as error:
+            if time.monotonic() > deadline:
+                raise
+            logger.warning("A write of thanks.io tokens failed (%s); trying again.", type(error).__name__)
+        time.sleep(delay)
+        delay = min(2 * delay, 0.5)
+
+
+def at_once(alias: str, write: Callable[[str], T]) -> T:
+    """Run ``write(using)`` on the caller's connection: in a savepoint or a transaction of its own, as the caller stands."""
+    nested = in_transaction(alias)
+    if connections[alias].vendor == "sqlite" and not nested:
+        return write(alias)  # each statement commits itself; a transaction would read first and then fail to write
+    with transaction.atomic(using=alias):
+        if not nested:
+            bound_lock_wait(alias)
+        return write(alias)

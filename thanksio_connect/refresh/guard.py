@@ -1,0 +1,63 @@
+"""The rollback guard: a pair that had to be written in the caller's transaction is written again if that is undone.
+
+``transaction.on_commit`` holds the only strong reference to a callback; when Django drops it uncalled, after a ROLLBACK,
+its ``weakref.finalize`` fires at once (CPython counts references).
+"""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from collections.abc import Callable
+
+from django.db import connections, transaction
+
+from . import connections as databases
+
+logger = logging.getLogger("thanksio_connect")
+
+REWRITE_BUDGET_SECONDS = 30.0
+
+
+class Guard:
+    """Runs ``write(using)`` again if the block that is open on ``alias`` now is rolled back."""
+
+    def __init__(self, alias: str, write: Callable[[str], object], *, after_commit: Callable[[], object]) -> None:
+        self._alias = alias
+        self._write = write
+        self._after_commit = after_commit
+        self._test_blocks = databases.testcase_blocks(alias)
+        self._done = False
+        self._watch()
+
+    def _watch(self) -> None:
+        def committed() -> None:
+            self._done = True
+            self._after_commit()
+
+        weakref.finalize(committed, self._dropped).atexit = False
+        transaction.on_commit(committed, using=self._alias)
+
+    def _dropped(self) -> None:
+        if self._done:
+            return
+        try:
+            self._rewrite()
+        except Exception as error:  # noqa: BLE001 - a finalizer has nobody to raise to
+            logger.critical(
+                "New thanks.io tokens could not be written after a rollback (%s): the connection is lost.",
+                type(error).__name__,
+            )
+
+    def _rewrite(self) -> None:
+        connection = connections[self._alias]
+        if len(connection.atomic_blocks) < self._test_blocks:
+            return  # a TestCase takes back its own block: its isolation stays whole
+        usable = not connection.needs_rollback and not connection.closed_in_transaction and connection.connection
+        if connection.in_atomic_block and usable:  # only a savepoint went
+            self._watch()
+            databases.at_once(self._alias, self._write)
+        elif databases.has_own_connections(self._alias):
+            databases.durably(self._alias, self._write, budget_seconds=REWRITE_BUDGET_SECONDS)
+        else:
+            self._write(self._alias)

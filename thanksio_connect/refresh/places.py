@@ -1,0 +1,199 @@
+"""Where each step of a renewal touches the database. Chosen before anything is sent.
+
+=====================  ===================================================================================
+the caller stands      the engine works
+=====================  ===================================================================================
+in autocommit          on the caller's connection; a store that fails goes on over private connections
+in a transaction       on private connections (PostgreSQL, MariaDB), so a rollback of the caller's changes nothing
+in a transaction that  on the caller's connection, in savepoints, waiting for nobody, and with a guard that writes the
+holds the row, or on   pair again after a rollback
+SQLite, or a TestCase
+=====================  ===================================================================================
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from django.db import DatabaseError, InterfaceError, connections
+
+from . import connections as databases
+from . import rows
+from .guard import Guard
+from .rows import Failure, Key, Row
+
+logger = logging.getLogger("thanksio_connect")
+
+T = TypeVar("T")
+STORE_BUDGET_SECONDS = 60.0
+LOCKED_TRIES, LOCKED_SECONDS = (
+    3,
+    0.02,
+)  # a locked row may be in another worker's short step, not in the caller's hands
+
+
+class Place:
+    """The caller is in autocommit: steps run, and commit, on its connection."""
+
+    may_wait = True
+    may_conclude = True
+    second_look_seconds = 0.5
+
+    def __init__(self, alias: str, key: Key, lease_seconds: float) -> None:
+        self.alias = alias
+        self.key = key
+        self.lease_id = uuid.uuid4()
+        self.lease_seconds = lease_seconds
+        self.probed: tuple[bool, Row | None] | None = None
+
+    def run(self, step: Callable[[str], T]) -> T:
+        """One short step, committed when this returns."""
+        return databases.at_once(self.alias, step)
+
+    def load(self) -> Row | None:
+        """Read the row as committed."""
+        return self.run(lambda using: rows.load(using, self.key))
+
+    def claim(self) -> tuple[bool, Row | None]:
+        """Take the lease."""
+        if self.probed is not None:
+            (result, self.probed) = (self.probed, None)
+            return result
+        try:
+            return self.run(lambda using: rows.claim(using, self.key, self.lease_id, self.lease_seconds))
+        except DatabaseError as error:
+            if not databases.is_lock_error(error):
+                raise
+            return False, None
+
+    def probe(self) -> bool:
+        """Try the first claim now, for the renewal to begin with. Returns whether the row could be had here at all."""
+        self.probed = self.claim()
+        return self.probed[0] or self.probed[1] is not None
+
+    def store(self, values: dict[str, Any], after_commit: Callable[[], object]) -> tuple[bool, Row | None]:
+        """Make the pair durable, whatever it takes; ``after_commit`` runs once it is."""
+        try:
+            stored = databases.at_once(self.alias, self.writes(values))
+        except (DatabaseError, InterfaceError) as error:
+            if not databases.has_own_connections(self.alias):
+                raise
+            logger.warning("Storing renewed tokens failed (%s); trying again.", type(error).__name__)
+            stored = databases.durably(self.alias, self.writes(values), budget_seconds=STORE_BUDGET_SECONDS)
+        if stored[0]:
+            after_commit()
+        return stored
+
+    def writes(self, values: dict[str, Any]) -> Callable[[str], tuple[bool, Row | None]]:
+        """The store as a repeatable step."""
+        return lambda using: rows.store(using, self.key, values)
+
+    def fail(self, row: Row, failure: Failure) -> Row:
+        """Give the lease back and record why."""
+        return self.run(lambda using: rows.fail(using, self.key, self.lease_id, row, failure))
+
+    def conclude(self, code: str, *, access_token_dead: bool) -> bool:
+        """Write the verdict."""
+        return self.run(lambda using: rows.conclude(using, self.key, code, access_token_dead=access_token_dead))
+
+    def release(self) -> None:
+        """Give the lease back."""
+        self.run(lambda using: rows.release(using, self.key, self.lease_id))
+
+
+class OwnConnections(Place):
+    """The caller is in a transaction: each step opens a private connection and closes it."""
+
+    def run(self, step: Callable[[str], T]) -> T:
+        """One short step, committed when this returns."""
+        return databases.durably(self.alias, step, budget_seconds=0)
+
+    def store(self, values: dict[str, Any], after_commit: Callable[[], object]) -> tuple[bool, Row | None]:
+        """Make the pair durable, whatever it takes and whatever the caller's transaction comes to."""
+        stored = databases.durably(self.alias, self.writes(values), budget_seconds=STORE_BUDGET_SECONDS)
+        if stored[0]:
+            after_commit()
+        return stored
+
+
+class CallersTransaction(Place):
+    """The row is the caller's own for now: steps run in savepoints of its transaction, guarded against its rollback."""
+
+    may_wait = False
+    may_conclude = False
+
+    def run(self, step: Callable[[str], T]) -> T:
+        """One short step; it stands or falls with the caller's transaction."""
+        return databases.at_once(self.alias, step)
+
+    def store(self, values: dict[str, Any], after_commit: Callable[[], object]) -> tuple[bool, Row | None]:
+        """Write now, and again on a private connection if the caller rolls back."""
+        Guard(self.alias, self.writes(values), after_commit=after_commit)
+        try:
+            return databases.at_once(self.alias, self.writes(values))
+        except (DatabaseError, InterfaceError) as error:
+            # The transaction is broken; the guard writes when it ends. The new token is good already.
+            logger.warning("Storing renewed tokens failed (%s); the rollback will store them.", type(error).__name__)
+            return True, Row(values=values)
+
+
+class InTestCase(CallersTransaction):
+    """As above, but nobody else can see the rows: verdicts need no second look."""
+
+    may_conclude = True
+    second_look_seconds = 0.0
+
+
+class ManualTransaction(CallersTransaction):
+    """SQLite with ``set_autocommit(False)``: Django offers no way to hear of the rollback."""
+
+    def store(self, values: dict[str, Any], after_commit: Callable[[], object]) -> tuple[bool, Row | None]:
+        """Write now; a rollback of the caller's would lose the pair, which the log has said."""
+        stored = self.writes(values)(self.alias)
+        if stored[0]:
+            after_commit()
+        return stored
+
+    def run(self, step: Callable[[str], T]) -> T:
+        """One short step, without a savepoint: there is no ``atomic`` block around it."""
+        return step(self.alias)
+
+
+def choose(alias: str, key: Key, lease_seconds: float, *, must_renew: bool) -> Place | None:
+    """The place for this caller. None: only the caller's transaction would do, and the token still lives, so use it."""
+    if not databases.in_transaction(alias):
+        return Place(alias, key, lease_seconds)
+    if databases.testcase_blocks(alias):
+        return InTestCase(alias, key, lease_seconds)
+    manual = not connections[alias].in_atomic_block
+    callers = (ManualTransaction if manual else CallersTransaction)(alias, key, lease_seconds)
+    if connections[alias].vendor != "sqlite":
+        own = OwnConnections(alias, key, lease_seconds)
+        if own.probe():
+            return own
+        is_visible = own.load() is not None
+        for _try in range(LOCKED_TRIES if is_visible else 0):
+            time.sleep(LOCKED_SECONDS)
+            if own.probe():
+                return own
+        if not must_renew:
+            return None
+        if not callers.probe() and is_visible:
+            own.probed = None
+            return own  # somebody else's lock: wait for it there
+        reason = "the transaction holds, or has just created, the connection's row"
+    elif not must_renew:
+        return None
+    else:
+        reason = "SQLite has one writer at a time"
+    logger.warning(
+        "thanks.io tokens of connection %s are renewed inside a database transaction, because %s. Its locks are held "
+        "until thanks.io answers. Call connection.get_access_token() before the transaction begins.",
+        key.pk,
+        reason,
+    )
+    return callers

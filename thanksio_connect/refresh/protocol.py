@@ -1,0 +1,240 @@
+"""The renewal as a conversation: what to do next, given what happened so far. No database, no HTTP, no clock.
+
+:func:`renewal` is a generator. It yields one step at a time and is sent the step's result, so whoever drives it (the
+engine, or a test that tries every interleaving of several workers) decides when each step happens, and a crash is a
+generator that is never resumed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+from .. import exceptions
+from ..client.tokens import TokenSet
+from ..exceptions import (
+    InvalidGrant,
+    InvalidTokenResponse,
+    NotConnected,
+    OutcomeUnknown,
+    ReconnectRequired,
+    RefreshInProgress,
+    ThanksIOConfigurationError,
+    ThanksIOError,
+    Throttled,
+    TokenUndecryptable,
+)
+from .rows import Failure, Row
+
+SECOND_LOOKS = 4  # reads before a dead grant is believed, each after a pause
+STORM_LIMIT = 3  # renewals a minute for refused tokens that had just been renewed
+
+
+@dataclass(frozen=True)
+class Request:
+    """Why the renewal is wanted, and what the place allows.
+
+    ``is_needed``: nothing but a new token helps the caller. ``has_expired``, ``rejected``: the stored one is past its
+    lifetime, was refused by thanks.io's API. ``force``: try although the verdict or a backoff stands. ``may_wait`` and
+    ``may_conclude`` are False where the caller's transaction holds locks that others need.
+    """
+
+    is_needed: bool = True
+    has_expired: bool = False
+    rejected: bool = False
+    force: bool = False
+    may_wait: bool = True
+    may_conclude: bool = True
+
+
+@dataclass(frozen=True)
+class Load:
+    """Read the row. Result: ``Row | None``."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Take the lease. Result: ``(taken, Row | None)``; without a row it is locked by somebody or gone."""
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Wait for another worker, or before a second look. Result: False when the caller's patience is over."""
+
+    second_look: bool = False
+
+
+@dataclass(frozen=True)
+class Post:
+    """Spend the row's refresh token at the token endpoint. Result: ``TokenSet`` or the exception."""
+
+    row: Row
+
+
+@dataclass(frozen=True)
+class Store:
+    """Make the new pair durable. Result: ``(stored, Row | None)``: the row that stands now."""
+
+    tokens: TokenSet
+    rejection_count: int
+
+
+@dataclass(frozen=True)
+class Fail:
+    """Give the lease back and record the failure. Result: the ``Row`` as written."""
+
+    row: Row
+    failure: Failure
+
+
+@dataclass(frozen=True)
+class Conclude:
+    """Write the verdict "reconnect required" if the version is unchanged. Result: the ``Row | None`` that stands."""
+
+    code: str
+    access_token_dead: bool
+
+
+@dataclass(frozen=True)
+class Release:
+    """Give the lease back. Result: None."""
+
+
+Step = Load | Claim | Pause | Post | Store | Fail | Conclude | Release
+
+
+@dataclass(frozen=True)
+class Current:
+    """The outcome: the row whose access token to use. ``renewed`` when this call stored it."""
+
+    row: Row
+    renewed: bool = False
+
+
+def renewal(version: int, request: Request) -> Generator[Step, Any, Current]:
+    """Renew the row that the caller knows as ``version``; take somebody else's newer token instead where there is one.
+
+    Raises what :meth:`~thanksio_connect.models.ThanksIOConnection.get_access_token` documents.
+    """
+    row = yield from _claimed(version, request)
+    if isinstance(row, Current):
+        return row
+    if row.is_dead and not request.force:
+        yield Release()
+        raise ReconnectRequired()
+    if row.backoff_seconds and not request.force:
+        if not request.is_needed:
+            yield Release()
+            return Current(row)
+        if row.error_code == Throttled.code:
+            yield Release()
+            raise Throttled(retry_after=row.backoff_seconds)
+    rejections = row.recent_rejections + 1 if request.rejected else 0
+    if rejections > STORM_LIMIT:
+        yield Release()
+        raise exceptions.Unauthorized(status_code=401, code="token_refused_repeatedly")
+
+    reply = yield Post(row)
+    if isinstance(reply, OutcomeUnknown) and reply.code == OutcomeUnknown.code:
+        # The connection broke: send the same refresh token once more, under a renewed lease.
+        taken, again = yield Claim()
+        if again is not None and again.version != version:
+            return Current(again)
+        if taken:
+            row = _with_unknown_outcome(row)
+            reply = yield Post(row)
+    if isinstance(reply, TokenSet):
+        stored, standing = yield Store(reply, rejections)
+        if standing is None:
+            raise NotConnected
+        return Current(standing, renewed=stored)
+    if isinstance(reply, InvalidGrant):
+        return (yield from _second_look(version, row, request))
+    if isinstance(reply, ReconnectRequired):  # there is no refresh token to spend
+        if request.has_expired or request.rejected:
+            yield Conclude(reply.code, access_token_dead=request.rejected)
+        else:
+            yield Release()
+            if not request.is_needed:
+                return Current(row)
+        raise reply
+    raise (yield from _failed(row, reply))
+
+
+def _claimed(version: int, request: Request) -> Generator[Step, Any, Row | Current]:
+    """Take the lease, or wait for whoever holds it. Returns the claimed row, or the newer one that came meanwhile."""
+    while True:
+        taken, row = yield Claim()
+        if taken:
+            assert row is not None
+            return row  # type: ignore[no-any-return]
+        if row is None and (row := (yield Load())) is None:
+            raise NotConnected
+        failures = row.failure_count
+        while row is not None:
+            if row.version != version:
+                return Current(row)
+            if row.is_dead and not request.force:
+                raise ReconnectRequired
+            if row.failure_count > failures:
+                raise _error_of(row)  # the attempt that we waited for failed; ours would be one more straw
+            if not request.is_needed:
+                return Current(row)
+            if not request.may_wait or not (yield Pause()):
+                raise RefreshInProgress
+            row = yield Load()
+            if row is not None and not row.lease_lives and row.failure_count == failures and row.version == version:
+                break  # released or expired: ours to claim
+
+
+def _second_look(version: int, row: Row, request: Request) -> Generator[Step, Any, Current]:
+    """A dead grant: perhaps another worker spent the token and its pair is on the way. Believe it only after a while."""
+    if not request.may_conclude:
+        yield Release()
+        raise RefreshInProgress(code="verdict_pending")
+    for _look in range(SECOND_LOOKS):
+        yield Pause(second_look=True)
+        now = yield Load()
+        if now is None:
+            raise NotConnected
+        if now.version != version:
+            return Current(now)
+    code = "lost_reply" if row.outcome_unknown else InvalidGrant.code
+    now = yield Conclude(code, access_token_dead=request.rejected)
+    if now is None:
+        raise NotConnected
+    if now.version != version:
+        return Current(now)
+    raise ReconnectRequired(code=code)
+
+
+def _failed(row: Row, error: Exception) -> Generator[Step, Any, Exception]:
+    """Record what is worth recording. Returns the error to raise."""
+    if isinstance(error, ThanksIOConfigurationError) or not isinstance(error, ThanksIOError):
+        yield Release()
+        return error
+    if isinstance(error, TokenUndecryptable):
+        failure = Failure(error.code, backs_off=False)
+    elif isinstance(error, Throttled):
+        failure = Failure(error.code, retry_after_seconds=error.retry_after)
+    else:
+        # A 2xx without usable tokens has most likely spent the refresh token, too.
+        is_unknown = isinstance(error, OutcomeUnknown) or error.code == InvalidTokenResponse.code
+        failure = Failure(error.code, outcome_unknown=is_unknown)
+    yield Fail(row, failure)
+    return error
+
+
+def _error_of(row: Row) -> ThanksIOError:
+    """The failure that somebody else's attempt just recorded, for those who waited for it."""
+    for kind in (exceptions.NotSent, exceptions.OutcomeUnknown, exceptions.InvalidTokenResponse):
+        if row.error_code == kind.code:
+            return kind()
+    if row.error_code == Throttled.code:
+        return Throttled(retry_after=row.backoff_seconds)
+    return OutcomeUnknown(code=row.error_code or None)
+
+
+def _with_unknown_outcome(row: Row) -> Row:
+    return Row(values={**row.values, "outcome_unknown": True})

@@ -1,0 +1,282 @@
+"""The connection's row as the engine sees it, and the few statements that touch it.
+
+Each function is one short step on the database alias that it is given; none knows of HTTP, retries or places.
+Leases live on the database's clock, everything else on Python's: never both in one column.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import OperationalError, connections, models, transaction
+from django.db.models import BooleanField, Case, F, Q, Value, When
+from django.db.models.functions import Now
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from ..client.tokens import TokenSet
+from . import schedule
+
+ENGINE_COLUMNS = frozenset(
+    "access_token refresh_token token_type scope expires_at status version lease_id lease_expires_at outcome_unknown "
+    "rejection_count next_refresh_at failure_count last_error_code last_refreshed_at connected_at "
+    "thanksio_user_id".split()
+)
+# A project may set these: the worst that a wrong value does is a renewal that comes early, or a 401 that causes one.
+ASSIGNABLE_COLUMNS = frozenset({"expires_at", "next_refresh_at", "thanksio_user_id"})
+_READ_COLUMNS = (*sorted(ENGINE_COLUMNS), "user_id", "created_at")
+
+
+class Status(models.TextChoices):
+    """Whether thanks.io still accepts the grant, as far as is known."""
+
+    CONNECTED = "connected", _("connected")
+    RECONNECT_REQUIRED = "reconnect_required", _("reconnect required")
+
+
+class UtcNow(Now):
+    """The database's clock in the form in which Django stores datetimes, whatever the session's time zone is."""
+
+    def as_mysql(self, compiler: Any, connection: Any, **extra: Any) -> Any:
+        """MariaDB's ``CURRENT_TIMESTAMP`` follows the session's time zone; this does not."""
+        return self.as_sql(compiler, connection, template="UTC_TIMESTAMP(6)", **extra)
+
+
+@dataclass(frozen=True)
+class Key:
+    """Which row: its identity (another tenant's table may hold the same primary key), and the version to spend."""
+
+    model: type[models.Model]
+    pk: Any
+    owner: Any
+    created_at: datetime
+    version: int
+
+    def rows(self, using: str) -> models.QuerySet[Any]:
+        """The row on that database, whatever its version."""
+        return self.model._base_manager.using(using).filter(pk=self.pk)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was read or written of the row. ``lease_lives`` was judged by the database's clock."""
+
+    values: Mapping[str, Any] = field(repr=False)
+    lease_lives: bool = False
+
+    @property
+    def version(self) -> int:
+        """+1 at every token write."""
+        return int(self.values["version"])
+
+    @property
+    def refresh_token(self) -> Any:
+        """Still encrypted."""
+        return self.values["refresh_token"]
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether the verdict "reconnect required" stands."""
+        return bool(self.values["status"] == Status.RECONNECT_REQUIRED)
+
+    @property
+    def outcome_unknown(self) -> bool:
+        """Whether the stored refresh token may have been spent without an answer."""
+        return bool(self.values["outcome_unknown"])
+
+    @property
+    def failure_count(self) -> int:
+        """Failures in a row."""
+        return int(self.values["failure_count"])
+
+    @property
+    def error_code(self) -> str:
+        """The last failure's code."""
+        return str(self.values["last_error_code"])
+
+    @property
+    def backoff_seconds(self) -> float:
+        """How long the last failure's backoff still lasts; 0 without one."""
+        if not self.failure_count:
+            return 0.0
+        return max(0.0, (self.values["next_refresh_at"] - timezone.now()).total_seconds())
+
+    @property
+    def recent_rejections(self) -> int:
+        """How often in a row thanks.io refused a token that had just been renewed."""
+        return int(self.values["rejection_count"]) if schedule.is_recent(self.values["last_refreshed_at"]) else 0
+
+
+def granted_values(tokens: TokenSet, *, now: datetime) -> dict[str, Any]:
+    """What a new grant writes (its version apart)."""
+    return {
+        **_token_values(tokens, now=now),
+        "refresh_token": tokens.refresh_token or "",
+        "scope": tokens.scope,
+        "connected_at": now,
+        "last_refreshed_at": None,
+        "rejection_count": 0,
+    }
+
+
+def _token_values(tokens: TokenSet, *, now: datetime) -> dict[str, Any]:
+    return {
+        "access_token": tokens.access_token,
+        "token_type": tokens.token_type[:40],
+        "expires_at": tokens.expires_at,
+        "status": Status.CONNECTED,
+        "outcome_unknown": False,
+        "lease_id": None,
+        "lease_expires_at": None,
+        "next_refresh_at": schedule.due_at(tokens.expires_at, obtained_at=now),
+        "failure_count": 0,
+        "last_error_code": "",
+    }
+
+
+def load(using: str, key: Key) -> Row | None:
+    """Read the row, or None when it is gone or is not visible on this connection."""
+    return _read(key, key.rows(using))
+
+
+def _read(key: Key, rows: models.QuerySet[Any]) -> Row | None:
+    lives = Case(
+        When(lease_expires_at__gte=UtcNow(), then=Value(True)),
+        default=Value(False),
+        output_field=BooleanField(),
+    )
+    values = rows.annotate(lease_lives=lives).values(*_READ_COLUMNS, "lease_lives").first()
+    if values is None or (values.pop("user_id"), values.pop("created_at")) != (key.owner, key.created_at):
+        return None
+    return Row(lease_lives=bool(values.pop("lease_lives")), values=values)
+
+
+def claim(using: str, key: Key, lease_id: uuid.UUID, ttl_seconds: float) -> tuple[bool, Row | None]:
+    """Take the lease if the row still has the key's version and nobody else's lease lives on it.
+
+    Returns whether it was taken, and the row (None: locked by somebody, gone, or invisible here; :func:`load`
+    tells). Repeatable with the same ``lease_id``. Waits for no row lock (SQLite has only its own busy timeout).
+    """
+    features = connections[using].features
+    if not features.has_select_for_update:
+        taken = _take(using, key, lease_id, ttl_seconds)
+        return taken, load(using, key)
+    skip_locked = features.has_select_for_update_skip_locked
+    with transaction.atomic(using=using):
+        try:
+            with transaction.atomic(using=using, savepoint=not skip_locked):
+                row = _read(
+                    key,
+                    key.rows(using).select_for_update(
+                        skip_locked=skip_locked,
+                        nowait=not skip_locked,
+                        no_key=features.has_select_for_no_key_update,
+                    ),
+                )
+        except OperationalError:
+            if skip_locked:
+                raise
+            return False, None  # MariaDB before 10.6 has no SKIP LOCKED: NOWAIT says the same by an error
+        if row is None or row.version != key.version or (row.lease_lives and row.values["lease_id"] != lease_id):
+            return False, row
+        taken_over = row.values["lease_id"] not in (None, lease_id)
+        _take(using, key, lease_id, ttl_seconds)
+        return True, Row(values={**row.values, "outcome_unknown": row.outcome_unknown or taken_over})
+
+
+def _take(using: str, key: Key, lease_id: uuid.UUID, ttl_seconds: float) -> bool:
+    # A dead holder's lease means that its POST may have been processed. The assignment comes first, for MariaDB
+    # evaluates them from left to right.
+    own_or_none = Q(lease_id=None) | Q(lease_id=lease_id)
+    unknown = Case(When(own_or_none, then=F("outcome_unknown")), default=Value(True), output_field=BooleanField())
+    return bool(
+        key.rows(using)
+        .filter(own_or_none | Q(lease_expires_at__lt=UtcNow()), version=key.version)
+        .update(
+            outcome_unknown=unknown,
+            lease_id=lease_id,
+            lease_expires_at=UtcNow() + timedelta(seconds=ttl_seconds),
+        )
+    )
+
+
+def renewed_values(key: Key, tokens: TokenSet, *, rejection_count: int) -> dict[str, Any]:
+    """What a renewal writes over the version that it spent; encrypted once, however often the write is tried."""
+    now = timezone.now()
+    values = {
+        **_token_values(tokens, now=now),
+        "version": key.version + 1,
+        "rejection_count": rejection_count,
+        "last_refreshed_at": now,
+    }
+    if tokens.scope:
+        values["scope"] = tokens.scope
+    if tokens.refresh_token:
+        values["refresh_token"] = tokens.refresh_token
+    for name in {"access_token", "refresh_token"} & values.keys():
+        values[name] = key.model._meta.get_field(name).to_python(values[name])
+    return values
+
+
+def store(using: str, key: Key, values: Mapping[str, Any]) -> tuple[bool, Row | None]:
+    """Write a renewed pair over the version that was spent, waiting for row locks.
+
+    By version alone: whoever spent it holds the only live pair, lease or no lease. Returns whether the pair stands
+    in the row (also when an earlier try wrote it and its reply was lost), and the row (None: it is gone).
+    """
+    if key.rows(using).filter(version=key.version).update(updated_at=timezone.now(), **values):
+        return True, Row(values=values)
+    row = load(using, key)
+    stored = row is not None and row.values["access_token"].ciphertext == values["access_token"].ciphertext
+    return stored, row
+
+
+def release(using: str, key: Key, lease_id: uuid.UUID) -> None:
+    """Give the lease back: nothing was sent, or nothing came of it."""
+    key.rows(using).filter(lease_id=lease_id).update(lease_id=None, lease_expires_at=None)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A renewal that did not succeed and says nothing of the grant."""
+
+    code: str
+    outcome_unknown: bool = False
+    retry_after_seconds: float | None = None
+    backs_off: bool = True
+
+
+def fail(using: str, key: Key, lease_id: uuid.UUID, row: Row, failure: Failure) -> Row:
+    """Give the lease back, record the failure and when to try again. Returns the row as it was written."""
+    values: dict[str, Any] = {
+        "lease_id": None,
+        "lease_expires_at": None,
+        "last_error_code": failure.code[:40],
+        "outcome_unknown": row.outcome_unknown or failure.outcome_unknown,
+    }
+    if failure.backs_off:
+        values["failure_count"] = row.failure_count + 1
+        values["next_refresh_at"] = schedule.retry_at(row.failure_count + 1, failure.retry_after_seconds)
+    key.rows(using).filter(version=key.version, lease_id=lease_id).update(**values)
+    return Row(values={**row.values, **values})
+
+
+def conclude(using: str, key: Key, code: str, *, access_token_dead: bool) -> bool:
+    """Write the verdict "reconnect required" if the version is unchanged; the version stays, so a late store heals it.
+
+    Returns whether this call changed the status.
+    """
+    values: dict[str, Any] = {
+        "status": Status.RECONNECT_REQUIRED,
+        "last_error_code": code[:40],
+        "lease_id": None,
+        "lease_expires_at": None,
+    }
+    if access_token_dead:
+        values["expires_at"] = timezone.now()
+    rows = key.rows(using).filter(version=key.version, status=Status.CONNECTED)
+    return bool(rows.update(updated_at=timezone.now(), **values))
