@@ -1,0 +1,1 @@
+"""Connect a Django project's users to their own thanks.io accounts, and keep them connected."""

@@ -1,0 +1,140 @@
+"""The admin page: the state of each connection, and never a token."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.auth import get_user_model
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from .exceptions import ThanksIOConfigurationError, ThanksIOError
+from .models import ThanksIOConnection
+
+if TYPE_CHECKING:
+    ConnectionAdmin = admin.ModelAdmin[ThanksIOConnection]
+else:
+    ConnectionAdmin = admin.ModelAdmin
+
+_NAMED_FAILURES = 20
+_TOKEN_COLUMNS = ("access_token", "refresh_token")
+
+
+@admin.register(ThanksIOConnection)
+class ThanksIOConnectionAdmin(ConnectionAdmin):
+    """Read-only; renewing needs the change permission, disconnecting the delete permission."""
+
+    list_display = (
+        "user",
+        "status",
+        "expires_at",
+        "last_refreshed_at",
+        "last_error_code",
+        "failure_count",
+        "connected_at",
+    )
+    list_filter = ("status", "last_error_code", "expires_at")
+    list_select_related = ("user",)
+    fields = (
+        "user",
+        "status",
+        "thanksio_user_id",
+        "scope",
+        "expires_at",
+        "next_refresh_at",
+        "last_refreshed_at",
+        "failure_count",
+        "last_error_code",
+        "connected_at",
+        "created_at",
+        "updated_at",
+    )
+    readonly_fields = fields
+    actions = ("refresh_now", "disconnect")
+
+    def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
+        """By what users sign in with, whatever the user model calls it, and by thanks.io's id."""
+        return (f"user__{get_user_model().USERNAME_FIELD}", "=thanksio_user_id")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ThanksIOConnection]:
+        """Without the token columns: no page needs their kilobytes."""
+        return super().get_queryset(request).defer(*_TOKEN_COLUMNS)
+
+    def get_actions(self, request: HttpRequest, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """ "Disconnect" stands for Django's "Delete selected", which would not send the signal."""
+        actions = super().get_actions(request, *args, **kwargs)
+        actions.pop("delete_selected", None)
+        return actions
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Only the owner of a thanks.io account can connect it."""
+        return False
+
+    def save_model(self, request: HttpRequest, obj: ThanksIOConnection, form: Any, change: bool) -> None:
+        """Nothing can be edited, so nothing is written."""
+
+    def delete_model(self, request: HttpRequest, obj: ThanksIOConnection) -> None:
+        """Disconnect: the signal is sent."""
+        obj.disconnect()
+
+    @admin.action(permissions=["change"], description=gettext_lazy("Refresh now"))
+    def refresh_now(self, request: HttpRequest, queryset: QuerySet[ThanksIOConnection]) -> None:
+        """Renew each now, also those with a fresh token; one failing row does not stop the rest."""
+        try:
+            done = self._each(request, queryset.defer(None), self._refresh)
+        except ThanksIOConfigurationError as error:
+            self.message_user(request, str(error), messages.ERROR)
+            return
+        text = ngettext("%(count)d connection refreshed.", "%(count)d connections refreshed.", done) % {"count": done}
+        self.message_user(request, text, messages.SUCCESS if done else messages.WARNING)
+
+    @admin.action(permissions=["delete"], description=gettext_lazy("Disconnect"))
+    def disconnect(self, request: HttpRequest, queryset: QuerySet[ThanksIOConnection]) -> HttpResponse | None:
+        """Ask, then remove each connection."""
+        if "confirmed" not in request.POST:
+            context = self.admin_site.each_context(request) | {
+                "title": _("Disconnect these users?"),
+                "opts": self.opts,
+                "connections": queryset,
+                "action_checkbox_name": ACTION_CHECKBOX_NAME,
+                "changelist_url": request.get_full_path(),
+            }
+            return TemplateResponse(request, "admin/thanksio_connect/disconnect_confirmation.html", context)
+        self.log_deletions(request, queryset)
+        done = self._each(request, queryset, ThanksIOConnection.disconnect)
+        text = ngettext("%(count)d user disconnected.", "%(count)d users disconnected.", done) % {"count": done}
+        self.message_user(request, text, messages.SUCCESS if done else messages.WARNING)
+        return None
+
+    @staticmethod
+    def _refresh(connection: ThanksIOConnection) -> None:
+        connection.refresh(force=True)
+
+    def _each(
+        self,
+        request: HttpRequest,
+        queryset: QuerySet[ThanksIOConnection],
+        act: Callable[[ThanksIOConnection], None],
+    ) -> int:
+        """Act on each; name the first failures, count the others. Returns how many went well."""
+        done = failed = 0
+        for connection in queryset:
+            try:
+                act(connection)
+            except ThanksIOError as error:
+                failed += 1
+                if failed <= _NAMED_FAILURES:
+                    self.message_user(request, f"{connection.user}: {error}", messages.ERROR)
+            else:
+                done += 1
+        if failed > _NAMED_FAILURES:
+            rest = failed - _NAMED_FAILURES
+            text = ngettext("%(count)d more failed.", "%(count)d more failed.", rest) % {"count": rest}
+            self.message_user(request, text, messages.ERROR)
+        return done

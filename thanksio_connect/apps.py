@@ -1,0 +1,22 @@
+"""The app's configuration."""
+
+from django.apps import AppConfig
+from django.core.checks import register
+from django.utils.translation import gettext_lazy as _
+
+from . import checks
+
+
+class ThanksIOConnectConfig(AppConfig):
+    """Registers the system checks."""
+
+    name = "thanksio_connect"
+    verbose_name = _("thanks.io connections")
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Called by Django once all apps are loaded."""
+        register(checks.check_settings, checks.TAG)
+        register(checks.check_urls, checks.TAG)
+        register(checks.check_content_security_policy, checks.TAG)
+        register(checks.check_deployment, checks.TAG, deploy=True)

@@ -1,0 +1,84 @@
+"""Where the browser goes: the app's own pages, and destinations that a request asks for.
+
+A destination that came with a request is followed only on this site (RFC 9700 4.11.1, open redirectors).
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from urllib.parse import urlencode, urlsplit
+
+from django.contrib.auth import REDIRECT_FIELD_NAME
+from django.http import HttpRequest, QueryDict
+from django.shortcuts import resolve_url
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+
+from ..client.urls import is_secure_url
+from ..conf import app_settings, project_setting
+from ..exceptions import ThanksIOConfigurationError
+
+NEXT_FIELD = "next"
+MAX_NEXT_LENGTH = 2000
+
+
+def own_url(request: HttpRequest, name: str, *, next_url: str = "") -> str:
+    """The path of one of the app's pages, with the script prefix and under the namespace of this request."""
+    match = request.resolver_match
+    path = reverse(f"thanksio_connect:{name}", current_app=match.namespace if match else None)
+    return f"{path}?{urlencode({NEXT_FIELD: next_url})}" if next_url else path
+
+
+def safe_next(request: HttpRequest, value: str | None) -> str:
+    """``value`` if it leads to this host (and stays on https), else an empty string."""
+    if not value or len(value) > MAX_NEXT_LENGTH or any(unicodedata.category(char)[0] == "C" for char in value):
+        return ""
+    on_this_site = url_has_allowed_host_and_scheme(
+        value, allowed_hosts={request.get_host()}, require_https=request.is_secure()
+    )
+    return value if on_this_site else ""
+
+
+def requested_next(request: HttpRequest) -> str:
+    """The safe destination that the form or the query asks for, or an empty string."""
+    return safe_next(request, request.POST.get(NEXT_FIELD) or request.GET.get(NEXT_FIELD))
+
+
+def connected_url(request: HttpRequest, next_url: str = "") -> str:
+    """Where to go after connecting: a safe ``next``, ``THANKSIO_CONNECTED_URL``, or the status page."""
+    return safe_next(request, next_url) or resolve_url(app_settings.connected_url or own_url(request, "connection"))
+
+
+def disconnected_url(request: HttpRequest, next_url: str = "") -> str:
+    """Where to go after disconnecting: as above, with ``THANKSIO_DISCONNECTED_URL``."""
+    return safe_next(request, next_url) or resolve_url(app_settings.disconnected_url or own_url(request, "connection"))
+
+
+def login_url(request: HttpRequest, back_to: str) -> str:
+    """The project's login page, which leads back to ``back_to`` (a whole URL if it is elsewhere)."""
+    target = urlsplit(resolve_url(str(project_setting("LOGIN_URL"))))
+    elsewhere = (target.scheme and target.scheme != request.scheme) or (
+        target.netloc and target.netloc != request.get_host()
+    )
+    query = QueryDict(target.query, mutable=True)
+    query[REDIRECT_FIELD_NAME] = request.build_absolute_uri(back_to) if elsewhere else back_to
+    return target._replace(query=query.urlencode(safe="/")).geturl()
+
+
+def redirect_uri(request: HttpRequest) -> str:
+    """The callback's absolute URL: ``THANKSIO_REDIRECT_URI``, else as this request sees it.
+
+    Raises :class:`ThanksIOConfigurationError` for plain http on a host that is not this machine: a code must
+    not travel in clear (RFC 9700 2.6), and in production it means that a proxy hides the https.
+    """
+    if configured := app_settings.redirect_uri:
+        return configured
+    uri = request.build_absolute_uri(own_url(request, "callback"))
+    if is_secure_url(uri):
+        return uri
+    raise ThanksIOConfigurationError(
+        "The callback's URL would be plain http, because Django sees this request as http. If a proxy ends "
+        "TLS, set SECURE_PROXY_SSL_HEADER so that Django knows it, or set THANKSIO_REDIRECT_URI to the https "
+        "URL that is registered at thanks.io.",
+        code="insecure_redirect_uri",
+    )

@@ -1,0 +1,86 @@
+"""Start an authorization: remember it, and give the address to send the browser to (RFC 6749 4.1.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import router
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.views.decorators.debug import sensitive_variables
+
+from ..client.oauth import new_code_verifier, s256_challenge
+from ..client.tokens import Secret
+from ..conf import app_settings, oauth_client
+from ..models import AuthorizationRequest
+from . import started
+from .addresses import redirect_uri, safe_next
+from .browser import browser_nonce, digest, new_nonce
+
+OPEN_REQUESTS_PER_USER = 10
+_SWEEP_AT_MOST = 100
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class StartedAuthorization:
+    """``url`` carries the state: redirect to it, never log it. ``nonce`` belongs in the browser's cookie."""
+
+    url: Secret
+    nonce: Secret
+    redirect_uri: str
+
+
+def open_requests() -> QuerySet[AuthorizationRequest]:
+    """All authorization requests, where writes go: a replica may lag and not know the state."""
+    return AuthorizationRequest.objects.using(router.db_for_write(AuthorizationRequest))
+
+
+def check_ready(request: HttpRequest) -> None:
+    """Raises :class:`ThanksIOConfigurationError` if the site is not set up to start an authorization."""
+    oauth_client()
+    redirect_uri(request)
+
+
+@sensitive_variables()
+def start_authorization(request: HttpRequest, *, next_url: str = "") -> StartedAuthorization:
+    """Open an :class:`AuthorizationRequest` for the signed-in user of this browser.
+
+    Keeps at most ten open requests a user and removes expired ones. Raises
+    :class:`ThanksIOConfigurationError`, before anything is stored, where the site is not set up.
+    """
+    client = oauth_client()
+    uri = redirect_uri(request)
+    state = new_nonce()
+    nonce = browser_nonce(request)
+    verifier = new_code_verifier() if app_settings.pkce else None
+    now = timezone.now()
+    user_pk: Any = request.user.pk
+    _make_room(user_pk, now)
+    open_requests().create(
+        state_digest=digest(state),
+        browser_digest=digest(nonce),
+        user_id=user_pk,
+        code_verifier=verifier.reveal() if verifier else "",
+        redirect_uri=uri,
+        next_url=safe_next(request, next_url),
+        expires_at=now + timedelta(seconds=app_settings.state_ttl_seconds),
+    )
+    started.remember(request, digest(state), now)
+    url = client.authorization_url(
+        redirect_uri=uri,
+        state=state.reveal(),
+        code_challenge=s256_challenge(verifier) if verifier else None,
+    )
+    return StartedAuthorization(Secret(url), nonce, uri)
+
+
+def _make_room(user_pk: Any, now: datetime) -> None:
+    """Remove the user's oldest requests and some of everybody's expired ones: the table stays bounded."""
+    mine = open_requests().filter(user_id=user_pk).order_by("-created_at", "-pk")
+    kept = list(mine.filter(expires_at__gt=now).values_list("pk", flat=True)[: OPEN_REQUESTS_PER_USER - 1])
+    open_requests().filter(user_id=user_pk).exclude(pk__in=kept).delete()
+    expired = open_requests().filter(expires_at__lte=now).order_by("expires_at")
+    open_requests().filter(pk__in=list(expired.values_list("pk", flat=True)[:_SWEEP_AT_MOST])).delete()

@@ -1,0 +1,181 @@
+"""Finish an authorization: the callback, from the state to the stored connection.
+
+The order is the point (RFC 9700 4.7): the state is checked against the database, the browser and the user
+before ``error``, ``iss`` or ``code`` is believed; the request is consumed before the code is sent; the code
+is sent once.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.db import router
+from django.http import HttpRequest
+from django.utils import timezone
+from django.views.decorators.debug import sensitive_variables
+
+from ..client.oauth import OAuthClient
+from ..client.tokens import Secret, TokenSet
+from ..conf import app_settings, oauth_client
+from ..exceptions import InvalidState, NotSent, OAuthError
+from ..models import AuthorizationRequest, ThanksIOConnection
+from . import started
+from .account import find_thanksio_user_id
+from .authorize import open_requests
+from .browser import is_same_browser
+from .response import AuthorizationResponse
+
+logger = logging.getLogger("thanksio_connect")
+
+_WAIT_SECONDS = 3.0
+_POLL_SECONDS = 0.1
+
+
+class Answer(enum.Enum):
+    """How an authorization ended."""
+
+    CONNECTED = "connected"
+    ALREADY_CONNECTED = "already_connected"
+    DENIED = "denied"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The answer, where the user wanted to go, and whether another thanks.io account is known to be used."""
+
+    answer: Answer
+    next_url: str = ""
+    account_changed: bool = False
+
+
+def find_open_request(request: HttpRequest, response: AuthorizationResponse) -> AuthorizationRequest:
+    """The request that the state belongs to, if this browser started it and it lives. Consumes nothing.
+
+    Raises :class:`InvalidState` with the code ``unknown_state``, ``other_browser`` or ``expired_state``.
+    """
+    opened = open_requests().filter(state_digest=response.state_digest).first()
+    if opened is None:
+        raise InvalidState(code="unknown_state")
+    if not is_same_browser(request, opened.browser_digest):
+        raise InvalidState(code="other_browser")
+    if opened.expires_at <= timezone.now():
+        raise InvalidState(code="expired_state")
+    return opened
+
+
+@sensitive_variables()
+def finish_authorization(request: HttpRequest, response: AuthorizationResponse) -> Outcome:
+    """Store the connection that the signed-in user has just allowed; exchanges the code exactly once.
+
+    Raises :class:`InvalidState` (nothing was consumed), :class:`OAuthError` and its children,
+    :class:`TransportError`, :class:`ThanksIOConfigurationError` or :class:`TokenUndecryptable`. An existing
+    connection is touched by a success only.
+    """
+    since = started.started_at(request, response.state_digest)
+    try:
+        opened = find_open_request(request, response)
+    except InvalidState as error:
+        if error.code != "unknown_state" or since is None:
+            raise
+        return _finished_elsewhere(request, since)
+    if opened.user_id != request.user.pk:
+        raise InvalidState(code="other_user")
+    _check_issuer(response)
+    if response.error:
+        return _refused(request, response, opened)
+    client = oauth_client()
+    verifier = Secret(opened.code_verifier) if opened.code_verifier else None
+    if not _consume(opened):
+        return _finished_elsewhere(request, since or opened.created_at)
+    # From here on a second callback with this state waits for us, unless the mark is gone.
+    try:
+        token_set = _exchange(client, response, opened, verifier)
+    except Exception:
+        started.forget(request, response.state_digest)
+        raise
+    return _store(request, opened, token_set)
+
+
+def _check_issuer(response: AuthorizationResponse) -> None:
+    """RFC 9207 2.4, where the server sends ``iss``: a code of another server is not ours (RFC 9700 4.4)."""
+    if not response.iss:
+        return
+    expected = urlsplit(app_settings.authorize_url)
+    try:
+        issuer = urlsplit(response.iss)
+    except ValueError:
+        issuer = urlsplit("")
+    if (issuer.scheme, issuer.netloc.lower()) != (expected.scheme, expected.netloc.lower()):
+        raise InvalidState(code="other_issuer")
+
+
+def _refused(request: HttpRequest, response: AuthorizationResponse, opened: AuthorizationRequest) -> Outcome:
+    """``error=…`` (RFC 6749 4.1.2.1): a denial is an answer, the rest is raised."""
+    _consume(opened)
+    started.forget(request, response.state_digest)
+    if response.error == "access_denied":
+        return Outcome(Answer.DENIED, opened.next_url)
+    logger.error(
+        "thanks.io refused an authorization request: error=%r, error_description=%r. If it names the client "
+        "or the redirect URI, compare THANKSIO_CLIENT_ID and %s with what is registered at thanks.io.",
+        response.error,
+        response.error_description,
+        opened.redirect_uri,
+    )
+    raise OAuthError("thanks.io refused the authorization request.", code="authorization_error")
+
+
+def _consume(opened: AuthorizationRequest) -> bool:
+    """Whoever deletes the row may exchange the code."""
+    return bool(open_requests().filter(pk=opened.pk, expires_at__gt=timezone.now()).delete()[0])
+
+
+@sensitive_variables()
+def _exchange(
+    client: OAuthClient,
+    response: AuthorizationResponse,
+    opened: AuthorizationRequest,
+    verifier: Secret | None,
+) -> TokenSet:
+    """Exchange the code; again only if not a byte was sent: a code used twice revokes what it gave."""
+    assert response.code is not None
+    try:
+        return client.exchange_code(code=response.code, redirect_uri=opened.redirect_uri, code_verifier=verifier)
+    except NotSent:
+        return client.exchange_code(code=response.code, redirect_uri=opened.redirect_uri, code_verifier=verifier)
+
+
+@sensitive_variables()
+def _store(request: HttpRequest, opened: AuthorizationRequest, token_set: TokenSet) -> Outcome:
+    connections = ThanksIOConnection.objects.using(router.db_for_write(ThanksIOConnection))
+    before = connections.filter(user_id=opened.user_id).values_list("thanksio_user_id", flat=True).first()
+    account = find_thanksio_user_id(token_set)
+    user: Any = request.user
+    ThanksIOConnection.objects.connect(user, token_set, thanksio_user_id=account)
+    changed = bool(before and account and before != account)
+    return Outcome(Answer.CONNECTED, opened.next_url, account_changed=changed)
+
+
+def _finished_elsewhere(request: HttpRequest, since: datetime) -> Outcome:
+    """This user's request is consumed; another callback may be storing the connection now: look for a while.
+
+    Raises :class:`OAuthError` (code ``already_used``) if no connection appears within three seconds, and
+    :class:`InvalidState` at once for an old authorization that nobody can be finishing any more.
+    """
+    connections = ThanksIOConnection.objects.using(router.db_for_write(ThanksIOConnection))
+    made_since = connections.filter(user_id=request.user.pk, connected_at__gte=since)
+    is_old = since + timedelta(seconds=app_settings.state_ttl_seconds) <= timezone.now()
+    deadline = time.monotonic() + _WAIT_SECONDS
+    while not made_since.exists():
+        if is_old:
+            raise InvalidState(code="expired_state")
+        if time.monotonic() >= deadline:
+            raise OAuthError("This authorization was used already.", code="already_used")
+        time.sleep(_POLL_SECONDS)
+    return Outcome(Answer.ALREADY_CONNECTED)

@@ -1,0 +1,101 @@
+"""Read what thanks.io sent back with the browser (RFC 6749 4.1.2), and hide it from everybody else.
+
+Nothing in here is believed: :mod:`.callback` asks for the state first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from django.core.exceptions import SuspiciousOperation
+from django.http import HttpRequest, QueryDict
+
+from ..client.tokens import Secret
+from ..exceptions import InvalidState
+from .browser import digest
+
+RETURNED_FIELD = "returned"
+_FIELDS = ("state", "code", "error", "error_description", "iss", RETURNED_FIELD)
+_MAX_LENGTHS = {"state": 256, "code": 8192, "iss": 512, RETURNED_FIELD: 8}
+_TRUNCATED_LENGTHS = {"error": 100, "error_description": 200}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class AuthorizationResponse:
+    """The callback's parameters. ``error`` and ``error_description`` are cut and safe to log, not to show.
+
+    ``returned`` tells that a page of ours has already navigated here once, from our own site.
+    """
+
+    state: Secret
+    code: Secret | None
+    error: str
+    error_description: str
+    iss: str
+    returned: bool
+
+    @property
+    def state_digest(self) -> str:
+        """What the database knows of the state."""
+        return digest(self.state)
+
+    def query_again(self) -> Secret:
+        """The same parameters, to navigate here once more from our own site."""
+        values = {
+            "state": self.state.reveal(),
+            "code": self.code.reveal() if self.code else "",
+            "error": self.error,
+            "error_description": self.error_description,
+            "iss": self.iss,
+            RETURNED_FIELD: "1",
+        }
+        return Secret(urlencode({name: value for name, value in values.items() if value}))
+
+
+def take_response(request: HttpRequest) -> AuthorizationResponse:
+    """Read the parameters and remove them from the request.
+
+    Without the removal every error report, request log and debug page of this request would show the code and
+    the state. Raises :class:`InvalidState` (code ``malformed``) for a repeated (RFC 6749 3.1) or an oversized
+    parameter, ``missing_state`` without a state, ``missing_code`` with neither a code nor an error.
+    """
+    try:
+        query = request.GET
+    except SuspiciousOperation:  # thousands of parameters
+        query = None
+    _hide_query(request)
+    if query is None or any(len(query.getlist(name)) > 1 for name in _FIELDS):
+        raise InvalidState(code="malformed")
+    values = {name: query.get(name, "") for name in _FIELDS}
+    for name, length in _MAX_LENGTHS.items():
+        if len(values[name]) > length or not values[name].isprintable():
+            raise InvalidState(code="malformed")
+    if not values["state"]:
+        raise InvalidState(code="missing_state")
+    if not values["code"] and not values["error"]:
+        raise InvalidState(code="missing_code")
+    return AuthorizationResponse(
+        state=Secret(values["state"]),
+        code=Secret(values["code"]) if values["code"] else None,
+        error=_loggable(values, "error"),
+        error_description=_loggable(values, "error_description"),
+        iss=values["iss"],
+        returned=bool(values[RETURNED_FIELD]),
+    )
+
+
+def _loggable(values: dict[str, str], name: str) -> str:
+    text = values[name][: _TRUNCATED_LENGTHS[name]]
+    return "".join(char if " " <= char <= "~" else "?" for char in text)
+
+
+def _hide_query(request: HttpRequest) -> None:
+    request.GET = QueryDict()
+    request.META["QUERY_STRING"] = ""
+    for name in ("REQUEST_URI", "RAW_URI"):  # servers' own copies
+        if name in request.META:
+            request.META[name] = str(request.META[name]).partition("?")[0]
+    scope = getattr(request, "scope", None)
+    if isinstance(scope, dict):  # ASGI
+        scope["query_string"] = b""

@@ -1,0 +1,123 @@
+"""From an error to a page: what happened, that nothing was lost, and one button that goes on.
+
+The user reads fixed sentences of ours. The operator's cause goes to the log (``thanksio_connect``), and to
+the page under ``DEBUG``. Neither shows anything that came with the request or from thanks.io, apart from safe
+codes.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from ..conf import project_setting
+from ..exceptions import (
+    InvalidGrant,
+    InvalidState,
+    InvalidTokenResponse,
+    OAuthError,
+    ThanksIOConfigurationError,
+    ThanksIOError,
+    Throttled,
+    TokenUndecryptable,
+    TransportError,
+)
+from ..flows.addresses import own_url
+from ..flows.status import connection_of
+from .answers import problem_json, wants_json
+
+logger = logging.getLogger("thanksio_connect")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """An error page. ``start_again``: whether trying again at once can help."""
+
+    status: int
+    code: str
+    title: str | Promise
+    sentence: str | Promise
+    start_again: bool = True
+
+
+_NOT_FINISHED = _("The connection was not finished")
+_UNKNOWN_STATE = _(
+    "This answer from thanks.io belongs to no connection that is being made in this browser: it was used "
+    "already, has expired, or was not started here."
+)
+_BY_CODE: dict[str, tuple[int, str | Promise]] = {
+    "expired_state": (400, _("It took too long to come back from thanks.io, so this attempt has expired.")),
+    "other_user": (400, _("This connection was started by somebody who was signed in with another account.")),
+    "missing_code": (400, _("thanks.io sent you back without an answer.")),
+    "other_issuer": (400, _("This answer did not come from the service that you were sent to.")),
+    "already_used": (409, _("This answer from thanks.io was used already.")),
+    "authorization_error": (400, _("thanks.io could not allow the connection.")),
+}
+_SITE_PROBLEM = _("This site can't connect to thanks.io at the moment. The cause is on our side, not on yours.")
+
+
+def problem_of(error: Exception) -> Problem:
+    """The page for an error of the browser flow, any error."""
+    if isinstance(error, ThanksIOConfigurationError):
+        if error.code == "not_configured":
+            sentence = _("Connecting to thanks.io is not set up on this site yet.")
+            return Problem(503, error.code, _("Not set up"), sentence, start_again=False)
+        return Problem(503, "configuration", _("Not available"), _SITE_PROBLEM, start_again=False)
+    if isinstance(error, TokenUndecryptable):
+        return Problem(503, "configuration", _("Not available"), _SITE_PROBLEM)
+    if isinstance(error, Throttled):
+        return Problem(503, error.code, _NOT_FINISHED, _("thanks.io is busy. Wait a moment, then start again."))
+    if isinstance(error, TransportError | InvalidTokenResponse):
+        return Problem(502, error.code, _NOT_FINISHED, _("thanks.io did not answer as it should."))
+    if isinstance(error, InvalidGrant):
+        return Problem(400, error.code, _NOT_FINISHED, _("thanks.io no longer accepts this authorization."))
+    if isinstance(error, OAuthError) and error.code in _BY_CODE:
+        status, words = _BY_CODE[error.code]
+        return Problem(status, error.code, _NOT_FINISHED, words)
+    if isinstance(error, InvalidState):
+        return Problem(400, InvalidState.code, _NOT_FINISHED, _UNKNOWN_STATE)
+    return Problem(500, "error", _("Something went wrong"), _("The connection could not be finished."))
+
+
+def problem_response(request: HttpRequest, error: Exception, *, next_url: str = "") -> HttpResponse:
+    """Log the operator's cause and answer with a page, or with JSON for a client that prefers it."""
+    problem = problem_of(error)
+    cause = _log(problem, error)
+    if wants_json(request):
+        response: HttpResponse = problem_json(problem.code, str(problem.sentence), status=problem.status)
+    else:
+        context: dict[str, Any] = {
+            "problem": problem,
+            "connection": connection_of(request.user) if problem.status != 500 else None,
+            "connect_url": own_url(request, "connect"),
+            "connection_url": own_url(request, "connection"),
+            "next_url": next_url,
+            "operator_cause": cause if project_setting("DEBUG") else "",
+        }
+        response = render(request, "thanksio_connect/error.html", context, status=problem.status)
+    if isinstance(error, Throttled) and error.retry_after is not None:
+        response["Retry-After"] = str(int(error.retry_after))
+    return response
+
+
+def _log(problem: Problem, error: Exception) -> str:
+    if problem.status == 500:
+        # No traceback: its frames and the error's text may hold what must not be seen.
+        frame = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None
+        where = f" at {frame.filename}:{frame.lineno} in {frame.name}" if frame else ""
+        cause = f"{type(error).__name__}{where}"
+        logger.error("Unexpected error in the thanks.io browser flow: %s", cause)
+        return cause
+    cause = str(error)
+    if problem.code in ("configuration", "not_configured"):
+        logger.error("Users can't connect to thanks.io: %s", cause)
+    elif isinstance(error, ThanksIOError):
+        logger.warning("A thanks.io authorization was not finished: %s", cause)
+    return cause
