@@ -26,9 +26,7 @@ _STATS: Final = (
 Order = dict[str, Any]
 
 
-def new_order(
-    order_id: int, user_id: str | None, mailer: str, fields: dict[str, Any], now: datetime
-) -> Order:
+def new_order(order_id: int, user_id: str | None, mailer: str, fields: dict[str, Any], now: datetime) -> Order:
     """The order that ``POST /send/<mailer>`` answers with."""
     size = fields.get("size", "4x6")
     return {

@@ -46,8 +46,6 @@ class FakeThanksIO(ThanksIOServer):
         """
         options.setdefault("user_id", user.pk)
         model: type[ThanksIOConnection] = apps.get_model("thanksio_connect", "ThanksIOConnection")
-        connection = model.objects.connect(
-            user, self.issue(**options), thanksio_user_id=str(options["user_id"])
-        )
+        connection = model.objects.connect(user, self.issue(**options), thanksio_user_id=str(options["user_id"]))
         assert isinstance(connection, model)
         return connection

@@ -39,9 +39,7 @@ def mint_access_token(
         "scopes": [],
     }
     header = _segment(json.dumps({"typ": "JWT", "alg": "RS256"}).encode("ascii"))
-    return (
-        f"{header}.{_segment(json.dumps(claims).encode())}.{_segment(secrets.token_bytes(_SIGNATURE_BYTES))}"
-    )
+    return f"{header}.{_segment(json.dumps(claims).encode())}.{_segment(secrets.token_bytes(_SIGNATURE_BYTES))}"
 
 
 def mint_opaque(length: int) -> str:

@@ -103,9 +103,7 @@ class Provider:
                 return self._add_pair(grant, "refreshed", token, None, token_length)
             if self.rotate:
                 token.die(ROTATED)
-            return self._add_pair(
-                grant, "refreshed", self._mint_refresh(grant, token_length), None, token_length
-            )
+            return self._add_pair(grant, "refreshed", self._mint_refresh(grant, token_length), None, token_length)
 
     def authorize(
         self,

@@ -100,9 +100,7 @@ class RequestLog:
         with self._changed:
             self._records.clear()
 
-    def wait(
-        self, enough: Callable[[list[RequestRecord]], bool], *, timeout_seconds: float
-    ) -> list[RequestRecord]:
+    def wait(self, enough: Callable[[list[RequestRecord]], bool], *, timeout_seconds: float) -> list[RequestRecord]:
         """Return the records once ``enough(records)`` is true; raise ``TimeoutError`` after the timeout."""
         with self._changed:
             if not self._changed.wait_for(lambda: enough(self._records), timeout_seconds):

@@ -31,9 +31,7 @@ class Reply:
 
 
 def json_reply(data: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
-    return Reply(
-        status, json.dumps(data).encode("utf-8"), {"Content-Type": "application/json", **(headers or {})}
-    )
+    return Reply(status, json.dumps(data).encode("utf-8"), {"Content-Type": "application/json", **(headers or {})})
 
 
 def redirect_reply(location: str) -> Reply:

@@ -103,18 +103,14 @@ class ThanksIOServer(LocalServer):
     def grants(self) -> list[Grant]:
         return list(self.provider.grants)
 
-    def issue(
-        self, *, user_id: object = "1", scope: str = "", expiry_known: bool = True, **options: Any
-    ) -> TokenSet:
+    def issue(self, *, user_id: object = "1", scope: str = "", expiry_known: bool = True, **options: Any) -> TokenSet:
         """Mint a pair as if the user had just connected.
 
         Options: ``expires_in`` (seconds; negative: already expired; default: the server's lifetime),
-        ``with_refresh_token``, ``token_length`` (characters). ``expiry_known=False`` gives a token set that does
-        not say when it expires.
+        ``with_refresh_token``, ``token_length`` (characters). ``expiry_known=False`` gives a token set that
+        does not say when it expires.
         """
-        pair = self.provider.issue(
-            user_id=str(user_id), client_id=self.oauth.client_id, scope=scope, **options
-        )
+        pair = self.provider.issue(user_id=str(user_id), client_id=self.oauth.client_id, scope=scope, **options)
         pair.reply = "issued"
         return TokenSet(
             access_token=pair.access_token,
@@ -216,25 +212,19 @@ class ThanksIOServer(LocalServer):
 
     def token_requests(self, grant_type: str | None = None) -> list[RequestRecord]:
         return [
-            record
-            for record in self.log.all()
-            if record.target == "token" and grant_type in (None, record.grant_type)
+            record for record in self.log.all() if record.target == "token" and grant_type in (None, record.grant_type)
         ]
 
     def api_requests(self, path: str | None = None) -> list[RequestRecord]:
         """Return the API requests, all or those below ``path`` (relative to the API URL)."""
         wanted = PREFIX + (path or "")
-        return [
-            record for record in self.log.all() if record.target == "api" and record.path.startswith(wanted)
-        ]
+        return [record for record in self.log.all() if record.target == "api" and record.path.startswith(wanted)]
 
     def count(self, grant_type: str) -> int:
         """Return how many token requests of this grant type arrived."""
         return len(self.token_requests(grant_type))
 
-    def wait_for_token_requests(
-        self, count: int = 1, *, timeout_seconds: float = 10.0
-    ) -> list[RequestRecord]:
+    def wait_for_token_requests(self, count: int = 1, *, timeout_seconds: float = 10.0) -> list[RequestRecord]:
         """Return the token requests once ``count`` have arrived (answered or not)."""
 
         def enough(records: list[RequestRecord]) -> bool:
