@@ -226,9 +226,9 @@ class ThanksIOConnection(models.Model):
     # What the ORM does.
 
     @classmethod
-    def from_db(cls, db: str | None, field_names: Any, values: Any) -> Self:
+    def from_db(cls, *args: Any, **kwargs: Any) -> Self:
         """As in Django; remembers what was loaded, so that ``save()`` can tell an assignment from a stale value."""
-        instance = super().from_db(db, field_names, values)
+        instance = super().from_db(*args, **kwargs)
         instance._remember()
         return instance
 
