@@ -1,7 +1,7 @@
 """The client of thanks.io's API v2. A POST may cost money: nothing is ever sent twice by itself.
 
-The one exception is a request that was refused with 401 ``Unauthenticated``: thanks.io did nothing, so it is sent
-once more with a renewed token.
+The one exception is a request that was refused with 401 ``Unauthenticated``: thanks.io did nothing, so it is
+sent once more with a renewed token.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class TokenSource(Protocol):
 class ThanksIOClient:
     """Calls the API as one connected account.
 
-    ``get``, ``post``, ``put``, ``patch`` and ``delete`` give back the decoded JSON, None for an empty answer, or
-    bytes for an image. They raise the :class:`~thanksio_connect.exceptions.APIError` tree, ``NotSent`` and
+    ``get``, ``post``, ``put``, ``patch`` and ``delete`` give back the decoded JSON, None for an empty answer,
+    or bytes for an image. They raise the :class:`~thanksio_connect.exceptions.APIError` tree, ``NotSent`` and
     ``OutcomeUnknown``, whatever the token source raises, and ValueError for a path that leaves ``api_url``.
     """
 
@@ -48,11 +48,11 @@ class ThanksIOClient:
         self._tokens = tokens
 
     def get(self, path: str, *, params: Mapping[str, Any] | None = None, json: object = None) -> Any:
-        """Read. ``path`` is sent as given: ``/mailing-lists/`` has its slash at the end, ``/webhooks`` has none."""
+        """Read. ``path`` is sent as given: ``/mailing-lists/`` ends with a slash, ``/webhooks`` does not."""
         return self._call("GET", path, params, json)
 
     def post(self, path: str, *, params: Mapping[str, Any] | None = None, json: object = None) -> Any:
-        """Create. After ``OutcomeUnknown`` or ``ServerError`` look before you send again: it may be an order."""
+        """Create. After ``OutcomeUnknown`` or ``ServerError`` look before you send it again."""
         return self._call("POST", path, params, json)
 
     def put(self, path: str, *, params: Mapping[str, Any] | None = None, json: object = None) -> Any:

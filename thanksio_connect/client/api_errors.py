@@ -1,8 +1,8 @@
 """thanks.io's error bodies, of which there are nine shapes, as one tree of exceptions.
 
-Seen in the vendor's specification and on the live API: ``{"message"}``; ``{"status", "message", "failure"}``; the
-same with ``code`` (402, 409) and with ``error`` and a list of ``errors`` (402); Laravel's 422 with ``errors`` by
-field, with or without ``message``; ``{"status": "failed", "errors": [...]}``.
+Seen in the vendor's specification and on the live API: ``{"message"}``; ``{"status", "message", "failure"}``;
+the same with ``code`` (402, 409) and with ``error`` and a list of ``errors`` (402); Laravel's 422 with ``errors``
+by field, with or without ``message``; ``{"status": "failed", "errors": [...]}``.
 """
 
 from __future__ import annotations

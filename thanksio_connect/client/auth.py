@@ -13,9 +13,7 @@ class BearerAuth(AuthBase):
 
     def __init__(self, access_token: Secret) -> None:
         if not is_usable_token(access_token.reveal()):
-            raise ValueError(
-                "The access token must be non-empty ASCII without spaces and control characters."
-            )
+            raise ValueError("The access token must be non-empty ASCII without spaces and control characters.")
         self._access_token = access_token
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -46,7 +46,5 @@ class Mailers:
     def _post(self, piece: str, fields: dict[str, Any]) -> Any:
         given = {name: value for name, value in fields.items() if value is not None}
         if not given:
-            raise TypeError(
-                f"{piece}() needs thanks.io's fields as keyword arguments, such as recipients=[...]."
-            )
+            raise TypeError(f"{piece}() needs thanks.io's fields as keyword arguments, such as recipients=[...].")
         return self._client.post(f"{self._prefix}/{piece}", json=given)

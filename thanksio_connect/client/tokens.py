@@ -6,7 +6,6 @@ import base64
 import binascii
 import hmac
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -87,9 +86,7 @@ class TokenSet:
         if not is_usable_token(access_token):
             problem = "access_token must be non-empty ASCII text without spaces and control characters."
         elif refresh_token is not None and not is_usable_token(refresh_token):
-            problem = (
-                "refresh_token must be None or non-empty ASCII text without spaces and control characters."
-            )
+            problem = "refresh_token must be None or non-empty ASCII text without spaces and control characters."
         elif not isinstance(token_type, str) or not isinstance(scope, str):
             problem = "token_type and scope must be text."
         elif expires_at is not None and not (isinstance(expires_at, datetime) and expires_at.tzinfo):
@@ -111,7 +108,8 @@ class TokenSet:
         object.__setattr__(self, "expires_at", expires_at)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(***, expires_at={self.expires_at})"
+        expires_at = getattr(self, "expires_at", None)  # unset while __init__ refuses its arguments
+        return f"{type(self).__name__}(***, expires_at={expires_at})"
 
     @classmethod
     def from_response(cls, body: Mapping[str, object]) -> TokenSet:
@@ -167,9 +165,7 @@ def _parse(body: Mapping[str, object]) -> TokenSet | None:
     expires_in = _usable_lifetime(body.get("expires_in"))
     return TokenSet(
         access_token=access_token,
-        refresh_token=refresh_token
-        if isinstance(refresh_token, str) and is_usable_token(refresh_token)
-        else None,
+        refresh_token=refresh_token if isinstance(refresh_token, str) and is_usable_token(refresh_token) else None,
         expires_in=expires_in,
         scope=_scope(body.get("scope")),
         expires_at=jwt_expiry(access_token) if expires_in is None else None,
@@ -179,7 +175,7 @@ def _parse(body: Mapping[str, object]) -> TokenSet | None:
 def _usable_lifetime(value: object) -> int | None:
     if isinstance(value, str) and _NUMBER.fullmatch(value):
         value = float(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return int(value) if 1 <= value <= LONGEST_LIFETIME_SECONDS else None
 

@@ -143,9 +143,7 @@ class Transport:
         finally:
             current_exchange.reset(token)
 
-    def _exchange(
-        self, session: requests.Session, request: _Request, exchange: Exchange, limit: int
-    ) -> Response:
+    def _exchange(self, session: requests.Session, request: _Request, exchange: Exchange, limit: int) -> Response:
         adapter = DeadlineAdapter()
         session.mount("https://", adapter)
         session.mount("http://", adapter)
@@ -183,10 +181,7 @@ class _Request:
     def build(self) -> requests.Request:
         data: Any = self.body
         if self.form is not None:
-            data = {
-                name: value.reveal() if isinstance(value, Secret) else value
-                for name, value in self.form.items()
-            }
+            data = {name: value.reveal() if isinstance(value, Secret) else value for name, value in self.form.items()}
         return requests.Request(
             self.method, self.url, data=data, params=self.params, headers=dict(self.headers), auth=self.auth
         )
@@ -223,7 +218,7 @@ def parse_retry_after(value: str | None, *, now: datetime | None = None) -> floa
     """
     text = (value or "").strip()
     if re.fullmatch(r"[0-9]+", text):
-        return min(float(text[:10]) if len(text) > 10 else float(text), LONGEST_RETRY_AFTER_SECONDS)
+        return min(float(text.lstrip("0")[:10] or 0), LONGEST_RETRY_AFTER_SECONDS)
     try:
         moment = parsedate_to_datetime(text)
         if moment.tzinfo is None:

@@ -63,9 +63,7 @@ def join_api_url(api_url: str, path: str) -> str:
         )
     decoded = unquote(target.path)
     if _UNSAFE.search(decoded) or "@" in decoded or {".", ".."} & set(decoded.split("/")):
-        raise ValueError(
-            "The path must not have '.' or '..' segments, '@', backslashes or control characters."
-        )
+        raise ValueError("The path must not have '.' or '..' segments, '@', backslashes or control characters.")
     return url
 
 

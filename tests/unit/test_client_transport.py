@@ -1,0 +1,92 @@
+from datetime import UTC, datetime, timedelta, timezone
+from email.utils import format_datetime
+
+import pytest
+
+from thanksio_connect.client.transport import Response, Transport, TransportConfig, parse_retry_after
+from thanksio_connect.exceptions import ThanksIOConfigurationError
+
+NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
+
+
+@pytest.mark.compliance("RFC 9110", "10.2.3")
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("0", 0),
+        ("17", 17),
+        (" 17 ", 17),
+        ("3600", 3600),
+        ("3601", 3600),
+        ("9" * 5000, 3600),
+        ("0" * 20 + "5", 5),
+        (format_datetime(NOW + timedelta(seconds=90), usegmt=True), 90),
+        (format_datetime(NOW - timedelta(seconds=90), usegmt=True), 0),
+        (format_datetime(NOW + timedelta(days=9), usegmt=True), 3600),
+        (format_datetime((NOW + timedelta(seconds=90)).astimezone(timezone(timedelta(hours=5)))), 90),
+        ("Sun, 01 Mar 2026 12:01:30 -0000", 90),
+        ("Sunday, 01-Mar-26 12:01:30 GMT", 90),
+        ("Sun Mar  1 12:01:30 2026", 90),
+    ],
+)
+def test_retry_after(value, seconds):
+    assert parse_retry_after(value, now=NOW) == seconds
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        "",
+        " ",
+        "soon",
+        "-5",
+        "1.5",
+        "5, 10",
+        "٣",
+        "1e3",
+        "Sun, 99 Mar 2026 12:01:30 GMT",
+        "nan",
+        "inf",
+        "\x00",
+        "Sun, 01 Mar 99999 12:00:00 GMT",
+        "Sun, 01 Mar 2026 12:01:30 +99999999999",
+    ],
+)
+def test_retry_after_without_sense_is_none(value):
+    assert parse_retry_after(value, now=NOW) is None
+
+
+def test_response_is_masked():
+    response = Response(200, {"Set-Cookie": "topsecret"}, b"topsecret")
+    assert "topsecret" not in f"{response!r} {response}"
+
+
+@pytest.mark.parametrize("body", [b"", b"topsecret", b"\xff", b"\xef\xbb\xbf{}", b"[" * 200_000, b"1" * 5000])
+def test_response_without_json_raises_without_the_document(body):
+    with pytest.raises(ValueError, match="not JSON") as caught:
+        Response(200, {}, body).json()
+    assert caught.value.__cause__ is caught.value.__context__ is None
+    assert not hasattr(caught.value, "doc")
+
+
+def test_response_decodes_json():
+    assert Response(200, {}, '{"a": "é"}'.encode()).json() == {"a": "é"}
+
+
+def test_total_deadline_is_both_timeouts():
+    assert TransportConfig(connect_timeout_seconds=5, read_timeout_seconds=30).total_deadline_seconds == 35
+    assert TransportConfig().max_body_bytes == 1024 * 1024
+
+
+@pytest.mark.parametrize("url", ["http://dashboard.thanks.io/x", "ftp://localhost/x", "/x", "https://a:b@thanks.io/"])
+def test_insecure_url_is_refused(url):
+    with pytest.raises(ThanksIOConfigurationError, match="https") as caught:
+        Transport().send("POST", url, form={"a": "b"})
+    assert caught.value.code == "insecure_url"
+
+
+@pytest.mark.parametrize(("json", "error"), [({"a": object()}, TypeError), ([float("nan")], ValueError)])
+def test_what_is_no_json_is_the_callers_mistake(json, error):
+    with pytest.raises(error):
+        Transport().send("POST", "https://thanks.invalid/", json=json)
