@@ -1,4 +1,4 @@
-"""The fronts that a postcard can have: an SVG for the screen and a PNG of 1875 x 1275 pixels for thanks.io's printer."""
+"""The fronts that a postcard can have: an SVG for the screen, a PNG of 1875 x 1275 pixels for thanks.io to print."""
 
 from __future__ import annotations
 

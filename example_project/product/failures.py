@@ -65,7 +65,7 @@ def explain(error: Exception) -> Failure:
         case PaymentRequired():
             return Failure(
                 _("thanks.io asks you to settle a payment"),
-                _("Nothing was sent or charged. Your connection is fine: put the payment right at thanks.io, then try again."),
+                _("Nothing was sent or charged, and your connection is fine. Settle it at thanks.io, then try again."),
                 402,
                 "warning",
                 "billing",

@@ -146,10 +146,8 @@ def find(connection: ThanksIOConnection, postcard: Postcard) -> bool:
 
 
 def orders(connection: ThanksIOConnection, number: int = 1) -> OrderPage:
-    """One page of the account's orders, newest first. ``page`` is sent by number: thanks.io's links are not followed."""
-    answer = _mapping(
-        connection.api.get("/orders/list", params={"items_per_page": ORDERS_PER_PAGE, "page": number})
-    )
+    """One page of the account's orders, newest first. Pages go by number: thanks.io's links are not followed."""
+    answer = _mapping(connection.api.get("/orders/list", params={"items_per_page": ORDERS_PER_PAGE, "page": number}))
     data, meta = answer.get("data"), _mapping(answer.get("meta"))
     rows = [row for row in data if isinstance(row, dict)] if isinstance(data, list) else []
     return OrderPage(rows, number, _integer(meta.get("last_page")) or number)

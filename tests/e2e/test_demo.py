@@ -1,0 +1,211 @@
+"""``manage.py demo`` as a newcomer meets it: a process with ports, children and a terminal that says Ctrl-C."""
+
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+
+from example_project.demo import keys
+from example_project.demo.processes import free_ports
+
+START_SECONDS = 60
+
+
+def environment(directory: Path) -> dict[str, str]:
+    return keys.child_environment(directory, "http://localhost:1", "http://127.0.0.1:1")
+
+
+def ports() -> list[str]:
+    product, sandbox = free_ports()
+    return ["--port", str(product), "--sandbox-port", str(sandbox)]
+
+
+def finished(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "manage.py", "demo", *arguments],
+        cwd=keys.REPOSITORY,
+        env=environment(directory),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@contextmanager
+def running(directory: Path, *arguments: str):
+    """The demo in a process group of its own; whatever happens, nothing of it is left."""
+    output = directory / "output.txt"
+    with output.open("w") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "manage.py", "demo", *arguments],
+            cwd=keys.REPOSITORY,
+            env=environment(directory),
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        yield process, output
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def wait_for(condition, what: str, seconds: float = START_SECONDS) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"no {what} in {seconds} seconds"
+        time.sleep(0.05)
+
+
+def is_listening(port: str) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex(("127.0.0.1", int(port))) == 0
+
+
+def children_of(pid: int) -> list[int]:
+    """The living processes whose parent this is, from /proc."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = entry.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid and fields[0] != "Z":
+            found.append(int(entry.parent.name))
+    return found
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_walkthrough_verifies_every_step_within_a_minute(tmp_path):
+    began = time.monotonic()
+    done = finished(tmp_path, "--walkthrough")
+    seconds = time.monotonic() - began
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert [line.split(".")[0].strip() for line in lines[1:-1]] == [str(number) for number in range(1, 11)]
+    assert lines[-1].startswith("Every step was verified on both sides")
+    assert done.stderr == ""
+    assert seconds < 60
+
+
+def test_demo_answers_on_both_addresses_and_stops_on_ctrl_c(tmp_path):
+    chosen = ports()
+    with running(tmp_path, *chosen) as (process, output):
+        wait_for(lambda: "Ctrl-C" in output.read_text() or process.poll() is not None, "welcome")
+        text = output.read_text()
+        assert process.poll() is None, text
+        for address in (f"http://localhost:{chosen[1]}/", f"http://127.0.0.1:{chosen[3]}/"):
+            assert address in text
+            assert requests.get(address, timeout=30).status_code == 200
+        for login in ("demo / demo", "admin / admin"):
+            assert login in text
+        children = children_of(process.pid)
+        assert len(children) == 2
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+        assert output.read_text().rstrip().endswith("Stopped.")
+    assert not any(map(is_alive, children))
+    assert not is_listening(chosen[1])
+    assert not is_listening(chosen[3])
+
+
+def test_keys_are_kept_and_readable_by_the_owner_only(tmp_path):
+    key_file = tmp_path / "demo.env"
+    contents = set()
+    for _ in range(2):
+        with running(tmp_path, *ports()) as (process, output):
+            wait_for(lambda: key_file.exists() and "Preparing" in output.read_text(), "start")  # noqa: B023
+            contents.add(key_file.read_text())
+            process.terminate()
+            assert process.wait(20) == 0
+    assert len(contents) == 1
+    assert stat.S_IMODE(key_file.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("moment", ["preparing", "starting", "serving"])
+def test_sigterm_ends_it_cleanly_at_any_moment(tmp_path, moment):
+    chosen = ports()
+    with running(tmp_path, *chosen) as (process, output):
+        wait_for(lambda: "Preparing" in output.read_text(), "start")
+        if moment == "preparing":
+            wait_for(lambda: children_of(process.pid), "child")
+        elif moment == "starting":
+            wait_for(lambda: (tmp_path / "addresses.env").exists(), "addresses")
+        else:
+            wait_for(lambda: "Ctrl-C" in output.read_text(), "welcome")
+        children = children_of(process.pid)
+        process.terminate()
+        assert process.wait(20) == 0, output.read_text()
+    wait_for(lambda: not any(map(is_alive, children)), "end of the children", 10)
+    assert not is_listening(chosen[1])
+    assert not is_listening(chosen[3])
+
+
+def test_children_end_when_the_demo_is_killed(tmp_path):
+    with running(tmp_path, *ports()) as (process, output):
+        wait_for(lambda: "Ctrl-C" in output.read_text(), "welcome")
+        children = children_of(process.pid)
+        assert len(children) == 2
+        process.kill()
+        process.wait()
+        wait_for(lambda: not any(map(is_alive, children)), "end of the children", 10)
+
+
+@pytest.mark.parametrize(
+    ("part", "option", "host"),
+    [("product", "--port", "127.0.0.1"), ("product", "--port", "::1"), ("sandbox", "--sandbox-port", "127.0.0.1")],
+)
+def test_taken_port_is_named_with_the_way_out(tmp_path, part, option, host):
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, 0), family=family)
+    except OSError:
+        pytest.skip("this machine has no IPv6 loopback address")
+    with listener:
+        taken = str(listener.getsockname()[1])
+        other = "--sandbox-port" if option == "--port" else "--port"
+        done = finished(tmp_path, option, taken, other, str(free_ports()[0]))
+    assert done.returncode == 1
+    assert f"Port {taken}, where the {part} is to answer, is taken by another program." in done.stderr
+    assert f"python manage.py demo {option}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("value", ["0", "65536", "eight", "-1"])
+def test_nonsense_port_is_refused_by_argparse(tmp_path, value):
+    done = finished(tmp_path, f"--port={value}")
+    assert done.returncode == 2
+    assert "is no port number" in done.stderr
+
+
+def test_one_port_for_both_is_refused(tmp_path):
+    done = finished(tmp_path, "--port", "8123", "--sandbox-port", "8123")
+    assert done.returncode == 1
+    assert "need a port each" in done.stderr
+
+
+def test_exported_variables_do_not_reach_the_demo(tmp_path):
+    os.environ["THANKSIO_TOKEN_URL"] = "https://real.example/oauth/token"
+    try:
+        assert "THANKSIO_TOKEN_URL" not in environment(tmp_path)
+    finally:
+        del os.environ["THANKSIO_TOKEN_URL"]
