@@ -47,16 +47,10 @@ class Page:
         """The first POST form whose action ends so, or that has the field. Raises LookupError."""
         for form in self.forms:
             path = urlsplit(form.action).path
-            if (
-                form.method == "post"
-                and path.endswith(action_ends)
-                and (not has_field or has_field in form.fields)
-            ):
+            if form.method == "post" and path.endswith(action_ends) and (not has_field or has_field in form.fields):
                 return form
         actions = [urlsplit(form.action).path for form in self.forms]
-        raise LookupError(
-            f"no form for {action_ends or has_field!r} at {self.path}; the forms go to {actions}"
-        )
+        raise LookupError(f"no form for {action_ends or has_field!r} at {self.path}; the forms go to {actions}")
 
 
 class Browser:
@@ -70,9 +64,7 @@ class Browser:
     def get(self, url: str) -> Page:
         return self._page(self._session.get(url, timeout=TIMEOUT_SECONDS))
 
-    def submit(
-        self, form: Form, values: Mapping[str, str] | None = None, *, button: str | None = None
-    ) -> Page:
+    def submit(self, form: Form, values: Mapping[str, str] | None = None, *, button: str | None = None) -> Page:
         """Fill ``values`` in and press the named button (None: one without a name)."""
         data = form.fields | dict(values or {})
         if button is not None:
@@ -126,11 +118,7 @@ class _Reader(HTMLParser):
             self._take_input(self._form, tag, name, given)
         elif tag == "select":
             self._select = name
-        elif (
-            tag == "option"
-            and self._select
-            and ("selected" in given or self._select not in self._form.fields)
-        ):
+        elif tag == "option" and self._select and ("selected" in given or self._select not in self._form.fields):
             self._form.fields[self._select] = given.get("value", "")
         elif tag == "textarea":
             self._textarea = name

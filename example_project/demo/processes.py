@@ -96,17 +96,14 @@ class Children:
 def prepare(children: Children) -> None:
     """Migrate and fill both databases, at the same time."""
     started = {
-        part: children.start(part, "-m", "example_project.demo.prepare", part)
-        for part in ("sandbox", "product")
+        part: children.start(part, "-m", "example_project.demo.prepare", part) for part in ("sandbox", "product")
     }
     for part, process in started.items():
         if process.wait() != 0:
-            raise DemoError(
-                f"The {part}'s database could not be made ready:\n{tail(children.log_file(part))}"
-            )
+            raise DemoError(f"The {part}'s database could not be made ready:\n{tail(children.log_file(part))}")
 
 
-def start_servers(children: Children, product: Address, sandbox: Address) -> None:
+def start_servers(children: Children, product: Address, sandbox: Address) -> dict[str, subprocess.Popen[bytes]]:
     """Start both servers and return when both answer."""
     for part, address in (("product", product), ("sandbox", sandbox)):
         if address.is_taken:
@@ -117,6 +114,7 @@ def start_servers(children: Children, product: Address, sandbox: Address) -> Non
     }
     wait_until_ready(children, servers["product"], "product", f"{product.url}/login/")
     wait_until_ready(children, servers["sandbox"], "sandbox", f"{sandbox.url}/login")
+    return servers
 
 
 def wait_until_ready(children: Children, process: subprocess.Popen[bytes], part: str, url: str) -> None:
@@ -133,7 +131,8 @@ def port_taken(part: str, address: Address) -> str:
     option = "--port" if part == "product" else "--sandbox-port"
     return (
         f"Port {address.port}, where the {part} is to answer, is taken by another program. "
-        f"Stop that program, or choose another port: python manage.py demo {option} {min(address.port + 10, 65535)}"
+        f"Stop that program, or choose another port: "
+        f"python manage.py demo {option} {min(address.port + 10, 65535)}"
     )
 
 

@@ -23,7 +23,7 @@ def serve(part: str, address: str) -> None:
     os.environ["DJANGO_SETTINGS_MODULE"] = SETTINGS[part]
     threading.Thread(target=_end_with_parent, daemon=True).start()
     django.setup()
-    logging.getLogger("django.server").addFilter(_without_query)
+    logging.getLogger("django.server").addFilter(_worth_reading)
     call_command("runserver", address, use_reloader=False, skip_checks=True)
 
 
@@ -32,11 +32,11 @@ def _end_with_parent() -> None:
     os._exit(0)
 
 
-def _without_query(record: logging.LogRecord) -> bool:
-    """Authorization codes and states travel in query strings: they have no business in a log."""
+def _worth_reading(record: logging.LogRecord) -> bool:
+    """Leave inspections out, and query strings too: authorization codes and states travel in them."""
     if isinstance(record.args, tuple):
         record.args = tuple(QUERY.sub("?…", arg) if isinstance(arg, str) else arg for arg in record.args)
-    return True
+    return "/_sandbox/" not in record.getMessage()
 
 
 if __name__ == "__main__":

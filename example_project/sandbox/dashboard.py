@@ -29,9 +29,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         request,
         "sandbox/dashboard.html",
         {
-            "clients": [
-                _client(request, client) for client in get_application_model().objects.order_by("name")
-            ],
+            "clients": [_client(request, client) for client in get_application_model().objects.order_by("name")],
             "orders": Order.objects.filter(user=request.user).prefetch_related("items").order_by("-pk")[:50],
             "balance_dollars": f"{balance_cents(request.user) / 100:.2f}",
             "product_url": settings.SANDBOX_PRODUCT_URL,
@@ -46,13 +44,17 @@ def revoke(request: HttpRequest, pk: int) -> HttpResponse:
     client = get_object_or_404(get_application_model(), pk=pk)
     with transaction.atomic():
         get_grant_model().objects.filter(user=request.user, application=client).delete()
-        for token in get_refresh_token_model().objects.filter(
-            user=request.user, application=client, revoked=None
-        ):
+        for token in get_refresh_token_model().objects.filter(user=request.user, application=client, revoked=None):
             token.revoke()
         get_access_token_model().objects.filter(user=request.user, application=client).delete()
     messages.success(request, _("%(name)s no longer has access to this account.") % {"name": client.name})
     return redirect("dashboard")
+
+
+def _clients(request: HttpRequest) -> list[dict[str, object]]:
+    """The products that were ever given a token for this account."""
+    shown = [_client(request, client) for client in get_application_model().objects.order_by("name")]
+    return [client for client in shown if client["last_answer"]]
 
 
 def _client(request: HttpRequest, client) -> dict[str, object]:

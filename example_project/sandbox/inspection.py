@@ -20,9 +20,7 @@ def records(request: HttpRequest) -> JsonResponse:
     if not constant_time_compare(request.headers.get("X-Sandbox-Key", ""), settings.SANDBOX_INSPECTION_KEY):
         raise Http404
     answers: dict[str, dict[str, int]] = {}
-    for row in (
-        Answer.objects.values("kind", "status").annotate(number=Count("pk")).order_by("kind", "status")
-    ):
+    for row in Answer.objects.values("kind", "status").annotate(number=Count("pk")).order_by("kind", "status"):
         answers.setdefault(row["kind"], {})[str(row["status"])] = row["number"]
     return JsonResponse(
         {"users": [_user(user) for user in get_user_model().objects.order_by("pk")], "answers": answers}
@@ -47,9 +45,7 @@ def _user(user: Any) -> dict[str, Any]:
             }
             for order in Order.objects.filter(user=user).order_by("pk")
         ],
-        "mailing_lists": list(
-            MailingList.objects.filter(user=user).order_by("pk").values_list("pk", flat=True)
-        ),
+        "mailing_lists": list(MailingList.objects.filter(user=user).order_by("pk").values_list("pk", flat=True)),
     }
 
 
@@ -57,9 +53,7 @@ def token_counts(user: Any, client: Any) -> dict[str, Any]:
     """How many tokens of each sort one client holds for one user. A revoked access token's row is deleted."""
     access = get_access_token_model().objects.filter(user=user, application=client)
     refresh = get_refresh_token_model().objects.filter(user=user, application=client)
-    issued = Answer.objects.filter(user=user, client_id=client.client_id, status=200).exclude(
-        kind=Answer.Kind.CONSENT
-    )
+    issued = Answer.objects.filter(user=user, client_id=client.client_id, status=200).exclude(kind=Answer.Kind.CONSENT)
     alive = access.filter(expires__gt=timezone.now()).count()
     return {
         "client_id": client.client_id,

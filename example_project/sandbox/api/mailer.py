@@ -110,9 +110,7 @@ def read_postcard(user: Any, raw: bytes) -> Postcard:
 def _check_content(fields: Mapping[str, Any], errors: dict[str, list[str]]) -> None:
     template_id, front = fields.get("image_template_id"), fields.get("front_image_url")
     if template_id is None and not front:
-        errors["front_image_url"] = [
-            "The front image url field is required when image template id is not present."
-        ]
+        errors["front_image_url"] = ["The front image url field is required when image template id is not present."]
     if template_id is not None and not _is_choice(template_id, catalogue.IMAGE_TEMPLATES):
         errors["image_template_id"] = ["The selected image template id is invalid."]
     if front and not (isinstance(front, str) and front.startswith(("http://", "https://"))):

@@ -33,9 +33,7 @@ def mailing_lists(request: HttpRequest) -> HttpResponse:
         if not isinstance(description, str) or not description.strip():
             raise mailer.invalid({"description": ["The description field is required."]})
         if len(description) > 255:
-            raise mailer.invalid(
-                {"description": ["The description field must not be greater than 255 characters."]}
-            )
+            raise mailer.invalid({"description": ["The description field must not be greater than 255 characters."]})
     except mailer.Refused as refusal:
         return JsonResponse(refusal.body, status=refusal.status)
     row = MailingList.objects.create(
@@ -163,11 +161,7 @@ def _create_order(request: HttpRequest, asked: mailer.Postcard) -> Order:
         message=asked.fields.get("message") or "",
         style=asked.style,
         total_cents=asked.total_cents,
-        request={
-            name: value for name, value in asked.fields.items() if name not in ("recipients", "message")
-        },
+        request={name: value for name, value in asked.fields.items() if name not in ("recipients", "message")},
     )
-    OrderItem.objects.bulk_create(
-        OrderItem(order=order, recipient=recipient) for recipient in asked.recipients
-    )
+    OrderItem.objects.bulk_create(OrderItem(order=order, recipient=recipient) for recipient in asked.recipients)
     return order
