@@ -65,6 +65,7 @@ def test_stopping_ends_open_connections():
         server.stop()
         waiting.join(10)
         assert len(failures) == 1
+        assert (server.requests[-1].outcome, server.requests[-1].reply) == ("not_processed", "lost")
         server.start()
         assert session.get(f"{server.api_url}/handwriting-styles", timeout=10).ok
 

@@ -59,13 +59,11 @@ class Dispatcher:
     def _act(self, handler: Handler, record: RequestRecord, fault: Fault | None) -> Reply:
         if fault is None:
             return self._endpoint(record, None)
-        handler.server.stopping.wait(fault.delay)
+        self._wait(handler, record, fault.delay)
         if fault.hold == "before":
             fault.stand()
         if fault.lose_reply == "before":
-            record.outcome = "not_processed"
-            self._close(record, "lost", None)
-            handler.drop(reset=fault.reset)
+            self._lose(handler, record, reset=fault.reset)
         if fault.refuse is not None:
             reply = self.oauth.refuse(record, fault.refuse)
         elif fault.replaces_reply and not fault.processed:
@@ -77,7 +75,7 @@ class Dispatcher:
                 reply = ordered_reply(fault)
             if record.pair is not None and (fault.replaces_reply or _TOKEN_MEMBERS & fault.reply.keys()):
                 record.pair.reply = "replaced"
-        handler.server.stopping.wait(fault.delay_reply)
+        self._wait(handler, record, fault.delay_reply)
         if fault.hold == "after":
             fault.stand()
         return reply
@@ -96,6 +94,17 @@ class Dispatcher:
             return json_reply({"message": "Not Found"}, 404)
         record.outcome = "method_not_allowed"
         return json_reply({"message": f"The {record.method} method is not supported for this route."}, 405)
+
+    def _wait(self, handler: Handler, record: RequestRecord, seconds: float) -> None:
+        """Wait; a server that is stopped meanwhile closes the connection."""
+        if handler.server.stopping.wait(seconds):
+            self._lose(handler, record)
+
+    def _lose(self, handler: Handler, record: RequestRecord, *, reset: bool = False) -> None:
+        if record.outcome == "pending":
+            record.outcome = "not_processed"
+        self._close(record, "lost", None)
+        handler.drop(reset=reset)
 
     def _close(self, record: RequestRecord, reply: str, status: int | None) -> None:
         if record.pair is not None and record.pair.reply != "replaced":
