@@ -9,20 +9,10 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
+from tests.e2e.letters import LETTER
+
 WAIT_SECONDS = 15
 WIDTHS = (1280, 390)
-MESSAGE = (
-    "Dear Ada,\n\nthe harbour was full of lights last night and we thought of you. Come and see it before "
-    "the summer is over: there is a bed, and soup.\n\nYours, Grace"
-)
-LETTER = {
-    "message": MESSAGE,
-    "name": "Ada Lovelace",
-    "address": "12 Orchard Lane",
-    "city": "Springfield",
-    "province": "IL",
-    "postal_code": "62701",
-}
 
 
 class Person:

@@ -1,0 +1,196 @@
+"""What the product says and keeps when thanks.io misbehaves: a product process, a local thanks.io, real HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from example_project.demo import keys, processes
+from example_project.demo.browser import Browser, Page
+from tests.e2e.letters import LETTER
+from thanksio_connect.testing import ThanksIOServer
+
+SEND = "/send/postcard"
+ESTIMATE = "/estimate/postcard"
+
+
+@pytest.fixture(scope="module")
+def thanksio() -> Iterator[ThanksIOServer]:
+    with ThanksIOServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def product_url(thanksio: ThanksIOServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    directory = tmp_path_factory.mktemp("demo")
+    product = processes.Address("localhost", processes.free_ports()[0])
+    environment = keys.child_environment(directory, product.url, thanksio.url) | thanksio.settings()
+    environment |= {"THANKSIO_READ_TIMEOUT_SECONDS": "2"}
+    with processes.Children(environment, directory) as children:
+        prepared = children.start("prepare", "-m", "example_project.demo.prepare", "product")
+        assert prepared.wait() == 0, processes.tail(children.log_file("prepare"))
+        where = f"{product.host}:{product.port}"
+        server = children.start("product", "-m", "example_project.demo.serve", "product", where)
+        processes.wait_until_ready(children, server, "product", f"{product.url}/login/")
+        yield product.url
+
+
+class Customer(Browser):
+    """Signed in and connected."""
+
+    def __init__(self, product_url: str) -> None:
+        super().__init__()
+        self.url = product_url
+        page = self.get(f"{product_url}/login/")
+        self.submit(page.form(has_field="username"), {"username": "demo", "password": "demo"})
+        self.connect()
+
+    def connect(self) -> Page:
+        return self.submit(self.get(f"{self.url}/thanksio/connect/").form(action_ends="/connect/"))
+
+    def visit(self, path: str) -> Page:
+        return self.get(self.url + path)
+
+    def review(self, **changes: str) -> Page:
+        page = self.visit("/postcards/new/")
+        return self.submit(page.form(has_field="message"), LETTER | changes)
+
+    def send(self, page: Page) -> Page:
+        return self.submit(page.form(action_ends="/send/"))
+
+
+@pytest.fixture
+def customer(product_url: str) -> Iterator[Customer]:
+    customer = Customer(product_url)
+    yield customer
+    customer.close()
+
+
+def sends(thanksio: ThanksIOServer) -> int:
+    return len(thanksio.api_requests(SEND))
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "words"),
+    [
+        ({"status": 402, "body": {"message": "no", "code": "api_disabled_payment_failures"}}, 402, "settle a payment"),
+        ({"status": 429, "retry_after": 7, "body": {"message": "Too Many Attempts."}}, 429, "to wait 7 seconds"),
+        ({"status": 403, "body": {"message": "Unauthorized"}}, 502, "thanks.io could not do that"),
+    ],
+)
+def test_a_refused_send_leaves_a_draft(customer: Customer, thanksio: ThanksIOServer, fault, status, words):
+    page = customer.review()
+    before = sends(thanksio)
+    thanksio.next_api(SEND, **fault)
+    refused = customer.send(page)
+    assert (refused.status, words in refused.text) == (status, True), refused.text
+    assert sends(thanksio) == before + 1
+    again = customer.visit(page.path)
+    assert customer.send(again).text.count("is on its way") == 1
+
+
+@pytest.mark.parametrize("path", [ESTIMATE, SEND])
+def test_thanksios_complaints_stand_on_their_fields(customer: Customer, thanksio: ThanksIOServer, path):
+    errors = {"recipients.0.postal_code": ["Not <b>deliverable</b>."], "sub_account": ["Not yours."]}
+    body = {"message": "The given data was invalid.", "errors": errors, "failure": True}
+    if path == ESTIMATE:
+        thanksio.next_api(path, status=422, body=body)
+        refused = customer.review()
+    else:
+        page = customer.review()
+        thanksio.next_api(path, status=422, body=body)
+        refused = customer.send(page)
+    assert refused.status == 422
+    assert "Not <b>deliverable</b>." in refused.text
+    assert "Not yours." in refused.text
+    form = refused.form(has_field="message")
+    assert form.fields["name"] == LETTER["name"]
+    corrected = customer.submit(form, {"postal_code": "97301"})
+    assert "What it costs" in corrected.text
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [{"lose_reply": "after"}, {"status": 500, "body": {"message": "Error Submitting Mailer"}, "processed": True}],
+    ids=["lost reply", "server error"],
+)
+def test_a_send_without_an_answer_is_never_repeated_and_is_found_again(customer, thanksio, fault):
+    page = customer.review(name="Lost Lea")
+    before = sends(thanksio)
+    thanksio.next_api(SEND, **fault)
+    unknown = customer.send(page)
+    assert "We don't know whether it was sent" in unknown.text
+    assert sends(thanksio) == before + 1
+    assert customer.visit(page.path).path == unknown.path, "a card that may have been sent can't be reviewed again"
+    assert "We don't know whether your postcard to Lost Lea was sent" in customer.visit("/").text
+    found = customer.submit(unknown.form(action_ends="/find/"))
+    assert "Found it" in found.text
+    assert "To Lost Lea" in found.text
+    assert sends(thanksio) == before + 1
+
+
+def test_a_send_that_never_arrived_becomes_a_draft_only_when_the_user_says_so(customer, thanksio):
+    page = customer.review(name="Gone Gil")
+    thanksio.next_api(SEND, lose_reply="before")
+    unknown = customer.send(page)
+    assert "We don't know whether it was sent" in unknown.text
+    searched = customer.submit(unknown.form(action_ends="/find/"))
+    assert "It is not among your newest orders" in searched.text
+    draft = customer.submit(searched.form(action_ends="/not-sent/"))
+    assert draft.path == page.path
+    assert "is on its way" in customer.send(draft).text
+
+
+def test_pressing_send_twice_orders_once(customer: Customer, thanksio: ThanksIOServer):
+    page = customer.review()
+    before = sends(thanksio)
+    first, second = customer.send(page), customer.send(page)
+    assert first.path == second.path
+    assert sends(thanksio) == before + 1
+
+
+@pytest.mark.parametrize("fault", [{"status": 500, "body": "<h1>x"}, {"status": 200, "body": "<h1>x"}])
+def test_an_unusable_order_list_is_a_page_with_a_way_on(customer: Customer, thanksio: ThanksIOServer, fault):
+    thanksio.next_api("/orders/list", **fault)
+    page = customer.visit("/orders/")
+    assert page.status == 502
+    assert "Try again" in page.text
+
+
+@pytest.mark.parametrize("order", [{}, {"id": "x", "status": None, "created_at": "6 years ago", "grand_total": "73"}])
+def test_an_order_of_an_unexpected_shape_does_not_break_the_list(customer, thanksio, order):
+    thanksio.next_api("/orders/list", status=200, body={"data": [order, "nonsense"], "meta": []})
+    assert customer.visit("/orders/").status == 200
+
+
+def test_an_order_of_somebody_else_is_not_found(customer: Customer):
+    page = customer.visit("/orders/999999/")
+    assert page.status == 404
+    assert "We can't find that order" in page.text
+
+
+def test_an_order_that_is_too_late_to_cancel_says_so(customer: Customer, thanksio: ThanksIOServer):
+    page = customer.send(customer.review())
+    thanksio.next_api("/orders/", method="PUT", status=200, body={"order": {"status": "printing"}})
+    late = customer.submit(page.form(action_ends="/cancel/"))
+    assert "It is too late" in late.text
+
+
+def test_a_revoked_connection_asks_for_its_owner(customer: Customer, thanksio: ThanksIOServer):
+    page = customer.review()
+    for grant in thanksio.grants:
+        thanksio.revoke(grant)
+    refused = customer.send(page)
+    assert refused.status == 409
+    assert "Your thanks.io connection needs you" in refused.text
+    customer.connect()
+    assert "is on its way" in customer.send(customer.visit(page.path)).text
+
+
+@pytest.mark.parametrize("path", ["/", "/orders/", "/postcards/new/", "/admin/", "/thanksio/"])
+def test_pages_are_for_those_who_signed_in(product_url: str, path: str):
+    browser = Browser()
+    page = browser.get(product_url + path)
+    browser.close()
+    assert page.path.endswith("/login/")
