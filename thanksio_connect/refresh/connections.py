@@ -81,8 +81,8 @@ def is_lock_error(error: DatabaseError) -> bool:
 def durably(alias: str, write: Callable[[str], T], *, budget_seconds: float) -> T:
     """Run ``write(using)`` in a transaction on a fresh private connection, again and again until it is committed.
 
-    ``write`` must be repeatable: a commit whose reply was lost runs it once more. Raises the database's error when the budget
-    is used up.
+    ``write`` must be repeatable: a commit whose reply was lost runs it once more. Raises the database's error when the
+    budget is used up.
     """
     deadline, delay = time.monotonic() + budget_seconds, 0.02
     while True:
@@ -99,7 +99,7 @@ def durably(alias: str, write: Callable[[str], T], *, budget_seconds: float) -> 
 
 
 def at_once(alias: str, write: Callable[[str], T]) -> T:
-    """Run ``write(using)`` on the caller's connection: in a savepoint or a transaction of its own, as the caller stands."""
+    """Run ``write(using)`` on the caller's connection: in a savepoint, or in a transaction of its own."""
     nested = in_transaction(alias)
     if connections[alias].vendor == "sqlite" and not nested:
         return write(alias)  # each statement commits itself; a transaction would read first and then fail to write

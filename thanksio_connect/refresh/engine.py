@@ -79,6 +79,13 @@ def renew(connection: Connection, *, force: bool = False) -> None:
     _renew_until_usable(connection, Request(has_expired=schedule.is_expired(connection), force=force), explicit=True)
 
 
+def renew_unless_taken(connection: Connection, *, force: bool = False) -> bool:
+    """For bulk runs: renew now without waiting for whoever is at it. Returns whether this call renewed."""
+    request = Request(is_needed=False, has_expired=schedule.is_expired(connection), force=force)
+    current = Renewal(connection, request, explicit=True).run()
+    return current is not None and current.renewed
+
+
 def renew_rejected(connection: Connection, rejected: Secret) -> None:
     """thanks.io's API refused the token: take the row's if that is another, else renew."""
     if Secret(connection.access_token) != rejected:

@@ -1,7 +1,7 @@
 """The rollback guard: a pair that had to be written in the caller's transaction is written again if that is undone.
 
-``transaction.on_commit`` holds the only strong reference to a callback; when Django drops it uncalled, after a ROLLBACK,
-its ``weakref.finalize`` fires at once (CPython counts references).
+``transaction.on_commit`` holds the only strong reference to a callback; when Django drops it uncalled, after a
+ROLLBACK, its ``weakref.finalize`` fires at once (CPython counts references).
 """
 
 from __future__ import annotations

@@ -1,0 +1,215 @@
+"""The bulk refresh and its command, against a real provider."""
+
+import io
+import json
+from datetime import timedelta
+
+import pytest
+from cryptography.fernet import Fernet
+from django.contrib.auth import get_user_model
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from thanksio_connect.flows.bulk import BulkRefresh, Selection
+from thanksio_connect.models import ThanksIOConnection
+from thanksio_connect.testing import FakeThanksIO
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def thanksio():
+    with FakeThanksIO() as server, server.override_settings():
+        yield server
+
+
+@pytest.fixture
+def connect(thanksio):
+    """Make a connected user; ``due`` moves the row's due time into the past."""
+
+    def make(name, *, due=True, expires_in=3600):
+        user = get_user_model().objects.create(username=name)
+        connection = ThanksIOConnection.objects.connect(user, thanksio.issue(expires_in=expires_in))
+        if due:
+            ThanksIOConnection.objects.filter(pk=connection.pk).update(next_refresh_at=timezone.now() - timedelta(1))
+        return connection
+
+    return make
+
+
+def run(*args, **kwargs):
+    """The command's summary and exit status."""
+    out = io.StringIO()
+    status = 0
+    try:
+        call_command("refresh_thanksio_tokens", *args, "--json", "--rate", "6000", stdout=out, **kwargs)
+    except CommandError as error:
+        status = error.returncode
+    return json.loads(out.getvalue()), status
+
+
+def counts(summary):
+    """What is not zero."""
+    return {name: value for name, value in summary.items() if value and isinstance(value, int) and value is not True}
+
+
+def test_renews_what_is_due_and_nothing_else(connect, thanksio):
+    due, fresh = connect("due"), connect("fresh", due=False)
+    assert run() == (
+        {
+            "refreshed": 1,
+            "skipped": 0,
+            "transient": 0,
+            "reconnect_required": 0,
+            "undecryptable": 0,
+            "remaining": 0,
+            "stopped_by": "",
+            "dry_run": False,
+        },
+        0,
+    )
+    due.refresh_from_db()
+    fresh.refresh_from_db()
+    assert (due.version, fresh.version) == (2, 1)
+    assert thanksio.is_live(due.access_token)
+    assert run()[0]["refreshed"] == 0
+
+
+def test_dry_run_renews_nothing(connect, thanksio):
+    connect("due")
+    summary, status = run("--dry-run")
+    assert (counts(summary), status) == ({"remaining": 1}, 0)
+    assert thanksio.count("refresh_token") == 0
+
+
+def test_within_takes_what_expires_soon(connect):
+    connect("soon", due=False, expires_in=3600)
+    connect("later", due=False, expires_in=900_000)
+    assert counts(run("--within", "2h")[0]) == {"refreshed": 1}
+
+
+def test_all_takes_every_working_connection_once(connect):
+    for number in range(5):
+        connect(f"user{number}", due=False)
+    assert counts(run("--all")[0]) == {"refreshed": 5}
+
+
+def test_user_by_name_or_key(connect):
+    first, second = connect("first", due=False), connect("second", due=False)
+    connect("third")
+    assert counts(run("--user", "first", "--user", str(second.user_id))[0]) == {"refreshed": 2}
+    first.refresh_from_db()
+    assert first.version == 2
+
+
+def test_an_unknown_user_is_an_error_that_names_it(connect):
+    connect("first")
+    with pytest.raises(CommandError, match="nobody") as caught:
+        call_command("refresh_thanksio_tokens", "--user", "nobody")
+    assert caught.value.returncode == 2
+
+
+def test_limit_leaves_the_rest_and_says_so(connect):
+    for number in range(3):
+        connect(f"user{number}")
+    summary, status = run("--limit", "2")
+    assert (counts(summary), summary["stopped_by"], status) == ({"refreshed": 2, "remaining": 1}, "limit", 0)
+
+
+def test_one_failing_row_stops_nobody(connect, thanksio):
+    connect("a")
+    dead = connect("b")
+    connect("c")
+    thanksio.revoke(dead.refresh_token)
+    summary, status = run()
+    assert (counts(summary), status) == ({"refreshed": 2, "reconnect_required": 1}, 1)
+    dead.refresh_from_db()
+    assert dead.needs_reconnect
+
+
+def test_wrong_client_secret_stops_at_once_with_2(connect, thanksio, settings):
+    for number in range(3):
+        connect(f"user{number}")
+    settings.THANKSIO_CLIENT_SECRET = "wrong"
+    summary, status = run()
+    assert (counts(summary), summary["stopped_by"], status) == ({"remaining": 3}, "configuration", 2)
+    assert thanksio.count("refresh_token") == 1
+    assert set(ThanksIOConnection.objects.values_list("failure_count", "status")) == {(0, "connected")}
+
+
+def test_missing_client_id_is_2(connect, settings):
+    connect("a")
+    settings.THANKSIO_CLIENT_ID = ""
+    assert run()[1] == 2
+
+
+def test_a_wrong_key_stops_sends_nothing_and_heals(connect, thanksio, settings):
+    for number in range(4):
+        connect(f"user{number}")
+    right = settings.FIELD_ENCRYPTION_KEY
+    settings.FIELD_ENCRYPTION_KEY = Fernet.generate_key().decode()
+    summary, status = run()
+    assert (summary["undecryptable"], status) == (3, 2)
+    assert thanksio.count("refresh_token") == 0
+    settings.FIELD_ENCRYPTION_KEY = right
+    assert counts(run()[0]) == {"refreshed": 4}
+
+
+def test_rows_of_a_lost_key_do_not_starve_the_others(connect, settings):
+    right = settings.FIELD_ENCRYPTION_KEY
+    settings.FIELD_ENCRYPTION_KEY = Fernet.generate_key().decode()
+    for number in range(4):
+        connect(f"lost{number}")
+    settings.FIELD_ENCRYPTION_KEY = right
+    connect("kept")
+    summary, status = run()
+    assert (counts(summary), status) == ({"refreshed": 1, "undecryptable": 4}, 1)
+
+
+def test_throttling_pauses_the_run_and_then_goes_on(connect, thanksio):
+    connect("a")
+    connect("b")
+    thanksio.next_token(status=429, headers={"Retry-After": "1"})
+    assert counts(run()[0]) == {"refreshed": 2}
+
+
+def test_time_budget_zero_starts_nothing(connect, thanksio):
+    connect("a")
+    summary, status = run("--time-budget", "0s")
+    assert (counts(summary), summary["stopped_by"], status) == ({"remaining": 1}, "time_budget", 0)
+    assert thanksio.count("refresh_token") == 0
+
+
+@pytest.mark.parametrize("value", ["nonsense", "-1d", "7 years", "", "99999999w"])
+def test_a_nonsensical_duration_is_refused(value):
+    with pytest.raises(CommandError, match="within"):
+        call_command("refresh_thanksio_tokens", f"--within={value}")
+
+
+def test_several_pages_are_each_handled_once(connect, thanksio, monkeypatch):
+    monkeypatch.setattr("thanksio_connect.flows.bulk.PAGE_SIZE", 2)
+    for number in range(5):
+        connect(f"user{number}")
+    assert BulkRefresh(Selection(), rate_per_minute=6000).run().refreshed == 5
+    assert thanksio.count("refresh_token") == 5
+
+
+def test_reencrypt_moves_every_row_to_the_newest_key(connect, thanksio, settings):
+    connection = connect("a")
+    token = connection.access_token
+    old, new = settings.FIELD_ENCRYPTION_KEY, Fernet.generate_key().decode()
+    settings.FIELD_ENCRYPTION_KEY = [new, old]
+    out = io.StringIO()
+    call_command("reencrypt_thanksio_tokens", stdout=out)
+    assert "re-encrypted 1, undecryptable 0" in out.getvalue()
+    settings.FIELD_ENCRYPTION_KEY = new
+    fresh = ThanksIOConnection.objects.get()
+    assert (fresh.access_token, fresh.version) == (token, 1)
+
+
+def test_reencrypt_keeps_what_no_key_fits(connect, settings):
+    connect("a")
+    settings.FIELD_ENCRYPTION_KEY = Fernet.generate_key().decode()
+    with pytest.raises(CommandError, match="they were kept") as caught:
+        call_command("reencrypt_thanksio_tokens", stdout=io.StringIO())
+    assert caught.value.returncode == 1

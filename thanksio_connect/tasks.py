@@ -1,0 +1,35 @@
+"""The same refresh as Celery tasks (extra ``[celery]``): beat starts ``refresh_due``, workers run ``refresh_one``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import shared_task
+
+from .exceptions import Throttled
+from .flows import bulk
+from .models import ThanksIOConnection
+
+
+@shared_task(name="thanksio_connect.refresh_due", ignore_result=True)
+def refresh_due() -> int:
+    """Start one ``refresh_one`` for each connection that is due. Returns how many."""
+    count = 0
+    for page in bulk.Selection().pages():
+        for connection in page:
+            refresh_one.delay(connection.pk)
+            count += 1
+    return count
+
+
+@shared_task(bind=True, name="thanksio_connect.refresh_one", ignore_result=True, max_retries=3, rate_limit="60/m")
+def refresh_one(self: Any, pk: Any) -> str:
+    """Renew one connection; run twice at once it renews once. Returns the outcome's name."""
+    connection = ThanksIOConnection.objects.filter(pk=pk).first()
+    if connection is None:
+        return str(bulk.Outcome.SKIPPED)
+    try:
+        return str(bulk.refresh_one(connection))
+    except Throttled as error:
+        wait_seconds = bulk.THROTTLED_SECONDS if error.retry_after is None else error.retry_after
+    raise self.retry(countdown=wait_seconds)
