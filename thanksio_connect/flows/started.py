@@ -6,9 +6,11 @@ code. The marks are a courtesy for words on a page; every decision rests on :cla
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
+from django.contrib.sessions.backends.base import UpdateError
 from django.http import HttpRequest
 from django.utils.dateparse import parse_datetime
 
@@ -40,10 +42,15 @@ def started_at(request: HttpRequest, state_digest: str) -> datetime | None:
 
 
 def forget(request: HttpRequest, state_digest: str) -> None:
-    """The authorization is over without a connection: a reload has nothing to wait for."""
+    """The authorization is over without a connection: a reload has nothing to wait for.
+
+    Saves the session at once: Django's middleware does not with an answer of 500 or more.
+    """
     marks = _marks(request)
     if marks.pop(state_digest[:_MARK_LENGTH], None) is not None:
         _store(request, marks)
+        with suppress(UpdateError):  # signed out elsewhere meanwhile
+            request.session.save()
 
 
 def forget_all(request: HttpRequest) -> None:
