@@ -70,8 +70,8 @@ class OAuthClient:
             "client_id": self.config.client_id,
             "client_secret": self.config.client_secret,  # in the body, as thanks.io documents it
         }
-        response = self.transport.send("POST", self.config.token_url, form=credentials | form)
-        return read_token_response(response, grant)
+        # The answer is no local variable, because the traceback of an error would keep it.
+        return read_token_response(self.transport.send("POST", self.config.token_url, form=credentials | form), grant)
 
 
 def new_code_verifier() -> Secret:

@@ -45,6 +45,7 @@ def read_token_response(response: Response, grant: Grant) -> TokenSet:
     refresh token TokenUndecryptable.
     """
     result = _judge(response, grant)
+    del response  # the traceback keeps this frame's locals, and the body may hold live tokens
     if isinstance(result, TokenSet):
         return result
     raise result
