@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 from cryptography.fernet import Fernet
 
@@ -12,7 +13,7 @@ FIELD_ENCRYPTION_KEY = os.environ.get("THANKSIO_TEST_ENCRYPTION_KEY") or Fernet.
 # Child processes of the tests encrypt and decrypt with the same key.
 os.environ["THANKSIO_TEST_ENCRYPTION_KEY"] = FIELD_ENCRYPTION_KEY
 
-DATABASES = {
+DATABASES: dict[str, dict[str, Any]] = {
     "sqlite": {
         "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"},
     },

@@ -7,7 +7,7 @@ the key is wrong, its dumps are in clear text, and its cipher is built once at i
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.core.exceptions import ImproperlyConfigured
@@ -107,12 +107,8 @@ def _wrap(value: object) -> EncryptedValue | None:
 class EncryptedTokenDescriptor(DeferredAttribute):
     """Reads decrypt on demand, writes wrap; the instance's ``__dict__`` only ever holds :class:`EncryptedValue`."""
 
-    @overload
-    def __get__(self, instance: None, owner: type[Model]) -> EncryptedTokenDescriptor: ...
-    @overload
-    def __get__(self, instance: Model, owner: type[Model]) -> str | None: ...
-    def __get__(self, instance: Model | None, owner: type[Model]) -> Any:
-        value = super().__get__(instance, owner)
+    def __get__(self, instance: Model | None, cls: type[Model] | None = None) -> Any:
+        value = super().__get__(instance, cls)
         return value.decrypt() if isinstance(value, EncryptedValue) else value
 
     def __set__(self, instance: Model, value: object) -> None:

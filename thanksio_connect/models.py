@@ -100,7 +100,7 @@ class ThanksIOConnectionManager(models.Manager["ThanksIOConnection"].from_querys
             except IntegrityError:
                 if not self._replace(using, user, values):
                     raise
-        connection = rows.get(user_id=user.pk)
+        connection: ThanksIOConnection = rows.get(user_id=user.pk)
         changed = None
         if before and connection.thanksio_user_id:
             changed = before != connection.thanksio_user_id
@@ -112,7 +112,8 @@ class ThanksIOConnectionManager(models.Manager["ThanksIOConnection"].from_querys
 
     def _replace(self, using: str, user: AbstractBaseUser, values: Mapping[str, Any]) -> int:
         rows = self.model._base_manager.using(using).filter(user_id=user.pk)
-        return rows.update(version=models.F("version") + 1, updated_at=timezone.now(), **values)
+        count: int = rows.update(version=models.F("version") + 1, updated_at=timezone.now(), **values)
+        return count
 
 
 class ThanksIOConnection(models.Model):
@@ -129,8 +130,8 @@ class ThanksIOConnection(models.Model):
         related_name="thanksio_connection",
         verbose_name=_("user"),
     )
-    access_token = EncryptedTokenField(_("access token"), editable=False)
-    refresh_token = EncryptedTokenField(_("refresh token"), editable=False, blank=True, default="")
+    access_token: str = EncryptedTokenField(_("access token"), editable=False)
+    refresh_token: str = EncryptedTokenField(_("refresh token"), editable=False, blank=True, default="")
     token_type = models.CharField(_("token type"), max_length=40, default="Bearer", editable=False)
     scope = models.TextField(_("scope"), blank=True, default="", editable=False)
     expires_at = models.DateTimeField(_("expires at"), null=True, blank=True, editable=False)
@@ -280,7 +281,7 @@ class ThanksIOConnection(models.Model):
     ) -> None:
         """As in Django; the engine-owned columns are read together, and no token is decrypted."""
         if fields is None:
-            self._prefetched_objects_cache = {}
+            self.__dict__["_prefetched_objects_cache"] = {}
             names = {field.attname for field in self._meta.concrete_fields} - self.get_deferred_fields()
         else:
             names = set(fields)
@@ -307,7 +308,7 @@ class AuthorizationRequest(models.Model):
         related_name="+",
         verbose_name=_("user"),
     )
-    code_verifier = EncryptedTokenField(_("code verifier"), blank=True, default="", editable=False)
+    code_verifier: str = EncryptedTokenField(_("code verifier"), blank=True, default="", editable=False)
     redirect_uri = models.TextField(_("redirect URI"))
     next_url = models.TextField(_("next URL"), blank=True, default="")
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)

@@ -96,7 +96,7 @@ class Selection:
 
     def rows(self) -> QuerySet[ThanksIOConnection]:
         """The selected rows, in no order."""
-        rows = ThanksIOConnection.objects.using(router.db_for_write(ThanksIOConnection))
+        rows: QuerySet[ThanksIOConnection] = ThanksIOConnection.objects.using(router.db_for_write(ThanksIOConnection))
         if self.users:
             return rows.filter(user_id__in=[user.pk for user in self.users])
         rows = rows.filter(status=ThanksIOConnection.Status.CONNECTED)

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from django.db import OperationalError, connections, models, transaction
 from django.db.models import BooleanField, Case, F, Q, Value, When
@@ -103,7 +103,8 @@ class Row:
         """How long the last failure's backoff still lasts; 0 without one."""
         if not self.failure_count:
             return 0.0
-        return max(0.0, (self.values["next_refresh_at"] - timezone.now()).total_seconds())
+        next_refresh_at: datetime = self.values["next_refresh_at"]
+        return max(0.0, (next_refresh_at - timezone.now()).total_seconds())
 
     @property
     def recent_rejections(self) -> int:
@@ -218,7 +219,7 @@ def renewed_values(key: Key, tokens: TokenSet, *, rejection_count: int) -> dict[
     if tokens.refresh_token:
         values["refresh_token"] = tokens.refresh_token
     for name in {"access_token", "refresh_token"} & values.keys():
-        values[name] = key.model._meta.get_field(name).to_python(values[name])
+        values[name] = cast("models.Field[Any, Any]", key.model._meta.get_field(name)).to_python(values[name])
     return values
 
 
