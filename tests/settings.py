@@ -13,7 +13,7 @@ FIELD_ENCRYPTION_KEY = os.environ.get("THANKSIO_TEST_ENCRYPTION_KEY") or Fernet.
 # Child processes of the tests encrypt and decrypt with the same key.
 os.environ["THANKSIO_TEST_ENCRYPTION_KEY"] = FIELD_ENCRYPTION_KEY
 
-DATABASES: dict[str, dict[str, Any]] = {
+_DATABASES: dict[str, Any] = {
     "sqlite": {
         "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"},
     },
@@ -39,7 +39,8 @@ DATABASES: dict[str, dict[str, Any]] = {
             "TEST": {"NAME": f"test_thanksio_{os.getpid()}"},
         },
     },
-}[DATABASE]
+}
+DATABASES: dict[str, Any] = _DATABASES[DATABASE]
 if file := os.environ.get("THANKSIO_TEST_SQLITE_FILE"):
     DATABASES["default"]["NAME"] = file
 
