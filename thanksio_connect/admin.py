@@ -66,9 +66,10 @@ class ThanksIOConnectionAdmin(ConnectionAdmin):
         """Without the token columns: no page needs their kilobytes."""
         return super().get_queryset(request).defer(*_TOKEN_COLUMNS)
 
-    def get_actions(self, request: HttpRequest, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def get_actions(self, request: HttpRequest, action_location: Any = None) -> dict[str, Any]:
         """ "Disconnect" stands for Django's "Delete selected", which would not send the signal."""
-        actions = super().get_actions(request, *args, **kwargs)
+        where = () if action_location is None else (action_location,)  # new in Django 6.1
+        actions = super().get_actions(request, *where)
         actions.pop("delete_selected", None)
         return actions
 

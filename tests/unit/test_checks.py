@@ -1,0 +1,120 @@
+"""System checks: one id a cause."""
+
+import re
+
+import pytest
+from django.core.checks import registry, run_checks
+from django.test import override_settings
+
+from thanksio_connect import checks
+
+CSP_MIDDLEWARE = ["django.middleware.csp.ContentSecurityPolicyMiddleware"]
+DJANGO_CSP = ["csp.middleware.CSPMiddleware"]
+
+
+def ids(*found):
+    return [message.id.removeprefix("thanksio_connect.") for messages in found for message in messages]
+
+
+def test_a_good_project_has_nothing_to_be_told():
+    assert run_checks(tags=[checks.TAG]) == []
+
+
+@pytest.mark.parametrize(("name", "check_id"), [("THANKSIO_CLIENT_ID", "W001"), ("THANKSIO_CLIENT_SECRET", "W002")])
+def test_missing_credentials_are_named_with_where_to_find_them(settings, name, check_id):
+    setattr(settings, name, "")
+    [message] = run_checks(tags=[checks.TAG])
+    assert message.id == f"thanksio_connect.{check_id}"
+    assert name in message.msg
+    assert "https://dashboard.thanks.io/developer" in message.msg
+    assert "OAuth Clients" in message.msg
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "check_id"),
+    [
+        ("CLIENT_ID", 17, "E001"),
+        ("CLIENT_SECRET", b"x", "E002"),
+        ("REDIRECT_URI", "http://app.example/callback/", "E003"),
+        ("AUTHORIZE_URL", "nonsense", "E004"),
+        ("TOKEN_URL", "http://thanks.io/oauth/token", "E005"),
+        ("API_URL", "ftp://thanks.io", "E006"),
+        ("SCOPES", "send", "E007"),
+        ("PKCE", "yes", "E008"),
+        ("CONNECT_TIMEOUT_SECONDS", 0, "E009"),
+        ("READ_TIMEOUT_SECONDS", -1, "E010"),
+        ("REFRESH_LEEWAY_SECONDS", -1, "E011"),
+        ("STATE_TTL_SECONDS", "an hour", "E012"),
+        ("RATE_LIMIT_PER_MINUTE", 0, "E013"),
+        ("CONNECTED_URL", 3, "E014"),
+        ("DISCONNECTED_URL", 3, "E015"),
+    ],
+)
+def test_malformed_settings_are_named(name, value, check_id):
+    with override_settings(**{f"THANKSIO_{name}": value}):
+        [message] = run_checks(tags=[checks.TAG])
+    assert message.id == f"thanksio_connect.{check_id}"
+    assert f"THANKSIO_{name}" in message.msg
+
+
+def test_secret_of_the_wrong_type_is_not_printed():
+    with override_settings(THANKSIO_CLIENT_SECRET=[b"hush"]):
+        assert "hush" not in str(run_checks(tags=[checks.TAG]))
+
+
+def test_short_read_timeout_is_warned_of(settings):
+    settings.THANKSIO_READ_TIMEOUT_SECONDS = 3
+    assert ids(checks.check_settings()) == ["W005"]
+
+
+def test_missing_urls_are_named(settings):
+    settings.ROOT_URLCONF = "django.contrib.auth.urls"
+    [message] = checks.check_urls()
+    assert message.id == "thanksio_connect.W003"
+    assert "thanksio_connect.urls" in message.hint
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"MIDDLEWARE": CSP_MIDDLEWARE, "SECURE_CSP": {"form-action": ["'self'"]}}, ["W004"]),
+        ({"MIDDLEWARE": CSP_MIDDLEWARE, "SECURE_CSP": {"form-action": []}}, ["W004"]),
+        ({"MIDDLEWARE": CSP_MIDDLEWARE, "SECURE_CSP": {"default-src": ["'self'"]}}, []),
+        ({"MIDDLEWARE": [], "SECURE_CSP": {"form-action": ["'self'"]}}, []),
+        (
+            {"MIDDLEWARE": CSP_MIDDLEWARE, "SECURE_CSP": {"form-action": ["'self'", "https://dashboard.thanks.io"]}},
+            [],
+        ),
+        ({"MIDDLEWARE": CSP_MIDDLEWARE, "SECURE_CSP": {"form-action": ["*.thanks.io"]}}, []),
+        ({"MIDDLEWARE": CSP_MIDDLEWARE, "SECURE_CSP": {"form-action": ["https:"]}}, []),
+        ({"MIDDLEWARE": CSP_MIDDLEWARE, "SECURE_CSP": {"form-action": ["http://dashboard.thanks.io"]}}, ["W004"]),
+        ({"MIDDLEWARE": CSP_MIDDLEWARE, "SECURE_CSP": {"form-action": ["notthanks.io"]}}, ["W004"]),
+        (
+            {"MIDDLEWARE": DJANGO_CSP, "CONTENT_SECURITY_POLICY": {"DIRECTIVES": {"form-action": "'self'"}}},
+            ["W004"],
+        ),
+        ({"MIDDLEWARE": DJANGO_CSP, "CSP_FORM_ACTION": ("'self'",)}, ["W004"]),
+        ({"MIDDLEWARE": DJANGO_CSP, "CSP_FORM_ACTION": ("'self'", "dashboard.thanks.io")}, []),
+        ({"MIDDLEWARE": DJANGO_CSP}, []),
+    ],
+)
+def test_form_action_that_stops_the_way_is_warned_of(values, expected):
+    with override_settings(**values):
+        assert ids(checks.check_content_security_policy()) == expected
+
+
+def test_deployment_asks_for_what_the_callback_needs(settings):
+    assert ids(checks.check_deployment()) == ["W006"]
+    settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    assert checks.check_deployment() == []
+    settings.SECURE_PROXY_SSL_HEADER = None
+    settings.THANKSIO_REDIRECT_URI = "https://app.example/thanksio/callback/"
+    assert checks.check_deployment() == []
+    assert checks.check_deployment in registry.registry.deployment_checks
+
+
+def test_documented_ids_are_unique_and_the_ones_in_use():
+    documented = re.findall(r"^([EW]\d{3}) ", checks.__doc__, re.MULTILINE)
+    assert len(documented) == len(set(documented))
+    used = {check_id for _name, check_id in checks._SETTINGS} | set(checks._MISSING.values())
+    assert used | {"W003", "W004", "W005", "W006"} == set(documented)
