@@ -196,6 +196,11 @@ class TestFromResponse:
     def test_reads_the_scope_leniently(self, scope, kept):
         assert read(scope=scope).scope == kept
 
+    def test_keeps_the_live_tokens_beside_a_broken_one_out_of_the_traceback(self):
+        with pytest.raises(InvalidTokenResponse) as caught:
+            TokenSet.from_response({"access_token": "", "refresh_token": REFRESH})
+        assert REFRESH not in repr([entry.frame.f_locals for entry in caught.traceback[1:]])
+
 
 class TestJwtExpiry:
     def test_reads_exp(self):
@@ -218,7 +223,7 @@ class TestJwtExpiry:
             float("nan"),
             float("inf"),
             [1],
-            time.time() * 1000,
+            1_800_000_000_000,
         ],
     )
     def test_ignores_a_senseless_exp(self, exp):
