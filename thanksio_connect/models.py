@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from asgiref.sync import sync_to_async
@@ -20,6 +21,7 @@ from .client.transport import Transport
 from .conf import app_settings, transport_config
 from .exceptions import NotConnected
 from .fields import EncryptedTokenField
+from .refresh import connections as databases
 from .refresh import engine, schedule
 from .refresh.rows import ASSIGNABLE_COLUMNS, ENGINE_COLUMNS, Status, granted_values
 
@@ -77,43 +79,49 @@ class ThanksIOConnectionManager(models.Manager["ThanksIOConnection"].from_querys
         user: AbstractBaseUser,
         token_set: TokenSet | Mapping[str, object],
         *,
-        thanksio_user_id: str = "",
+        thanksio_user_id: str | Callable[[], str] = "",
     ) -> ThanksIOConnection:
         """Create the user's connection or replace its tokens; sends ``connected`` after the commit.
 
         ``token_set`` may be the token endpoint's JSON (RFC 6749 5.1). A refresh that is in flight for the old grant
-        can't overwrite the new one. Raises :class:`~thanksio_connect.exceptions.InvalidTokenResponse` for a mapping that
-        is no token response.
+        can't overwrite the new one. In autocommit a write that fails is tried again for a minute; in a transaction
+        of the caller's it is part of that. A callable ``thanksio_user_id`` is asked once the tokens are stored. Raises
+        :class:`~thanksio_connect.exceptions.InvalidTokenResponse` for a mapping that is no token response.
         """
         if not isinstance(token_set, TokenSet):
             token_set = TokenSet.from_response(token_set)
         using = self._db or router.db_for_write(self.model)
-        values = granted_values(token_set, now=timezone.now()) | {"thanksio_user_id": str(thanksio_user_id or "")}
-        rows = self.model._base_manager.using(using)
-        before = rows.filter(user_id=user.pk).values_list("thanksio_user_id", flat=True).first()
-        created = False
-        if not self._replace(using, user, values):
-            try:
-                with transaction.atomic(using=using):
-                    rows.create(user_id=user.pk, **values)
-                created = True
-            except IntegrityError:
-                if not self._replace(using, user, values):
-                    raise
-        connection: ThanksIOConnection = rows.get(user_id=user.pk)
-        changed = None
-        if before and connection.thanksio_user_id:
-            changed = before != connection.thanksio_user_id
+        rows = self.model._base_manager.using(using).filter(user_id=user.pk)
+        known = "" if callable(thanksio_user_id) else str(thanksio_user_id or "")
+        values = granted_values(token_set, now=timezone.now()) | {"thanksio_user_id": known}
+        before = rows.values_list("thanksio_user_id", flat=True).first()
+        write = partial(self._grant, user.pk, values)
+        created = write(using) if databases.in_transaction(using) else databases.persist(using, write)
+        connection: ThanksIOConnection = rows.get()
+        if callable(thanksio_user_id) and (known := thanksio_user_id()):
+            rows.filter(version=connection.version).update(thanksio_user_id=known)
+            connection.adopt({"thanksio_user_id": known})
+        changed = before != known if before and known else None
         transaction.on_commit(
             lambda: engine.announce(signals.connected, connection, created=created, account_changed=changed),
             using=using,
         )
         return connection
 
-    def _replace(self, using: str, user: AbstractBaseUser, values: Mapping[str, Any]) -> int:
-        rows = self.model._base_manager.using(using).filter(user_id=user.pk)
-        count: int = rows.update(version=models.F("version") + 1, updated_at=timezone.now(), **values)
-        return count
+    def _grant(self, user_pk: Any, values: Mapping[str, Any], using: str) -> bool:
+        """Replace the user's row, or insert one. Returns whether it was inserted."""
+        rows = self.model._base_manager.using(using)
+        changes = {**values, "version": models.F("version") + 1, "updated_at": timezone.now()}
+        if rows.filter(user_id=user_pk).update(**changes):
+            return False
+        try:
+            with transaction.atomic(using=using):
+                rows.create(user_id=user_pk, **values)
+        except IntegrityError:
+            if not rows.filter(user_id=user_pk).update(**changes):
+                raise
+            return False
+        return True
 
 
 class ThanksIOConnection(models.Model):

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from itertools import count
 from typing import TypeVar
 
-from django.db import DatabaseError, InterfaceError, connections, transaction
+from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 logger = logging.getLogger("thanksio_connect")
@@ -21,6 +21,8 @@ logger = logging.getLogger("thanksio_connect")
 T = TypeVar("T")
 _numbers = count(1)
 _LOST_IN_TRANSIT = (DatabaseError, InterfaceError)
+_PERMANENT = (IntegrityError, DataError)
+STORE_BUDGET_SECONDS = 60.0
 
 
 def in_transaction(alias: str) -> bool:
@@ -65,6 +67,20 @@ def bound_lock_wait(using: str) -> None:
             cursor.execute("SET LOCAL lock_timeout = '15s'")
 
 
+def persist(alias: str, write: Callable[[str], T], *, budget_seconds: float = STORE_BUDGET_SECONDS) -> T:
+    """Run ``write(using)`` until it is committed: on the caller's connection, which is in autocommit, else on others.
+
+    ``write`` must be repeatable. Raises the database's error when the budget is used up.
+    """
+    try:
+        return at_once(alias, write)
+    except _LOST_IN_TRANSIT as error:
+        if isinstance(error, _PERMANENT) or not has_own_connections(alias):
+            raise
+        logger.warning("Storing thanks.io tokens failed (%s); trying again.", type(error).__name__)
+    return durably(alias, write, budget_seconds=budget_seconds)
+
+
 def is_lock_error(error: DatabaseError) -> bool:
     """Whether somebody else's lock or snapshot is in the way: judged by the driver's code, never by the text."""
     cause = error.__cause__
@@ -91,7 +107,7 @@ def durably(alias: str, write: Callable[[str], T], *, budget_seconds: float) -> 
                 bound_lock_wait(using)
                 return write(using)
         except _LOST_IN_TRANSIT as error:
-            if time.monotonic() > deadline:
+            if isinstance(error, _PERMANENT) or time.monotonic() > deadline:
                 raise
             logger.warning("A write of thanks.io tokens failed (%s); trying again.", type(error).__name__)
         time.sleep(delay)

@@ -29,7 +29,6 @@ from .rows import Failure, Key, Row
 logger = logging.getLogger("thanksio_connect")
 
 T = TypeVar("T")
-STORE_BUDGET_SECONDS = 60.0
 LOCKED_TRIES, LOCKED_SECONDS = (
     3,
     0.02,
@@ -77,13 +76,7 @@ class Place:
 
     def store(self, values: dict[str, Any], after_commit: Callable[[], object]) -> tuple[bool, Row | None]:
         """Make the pair durable, whatever it takes; ``after_commit`` runs once it is."""
-        try:
-            stored = databases.at_once(self.alias, self.writes(values))
-        except (DatabaseError, InterfaceError) as error:
-            if not databases.has_own_connections(self.alias):
-                raise
-            logger.warning("Storing renewed tokens failed (%s); trying again.", type(error).__name__)
-            stored = databases.durably(self.alias, self.writes(values), budget_seconds=STORE_BUDGET_SECONDS)
+        stored = databases.persist(self.alias, self.writes(values))
         if stored[0]:
             after_commit()
         return stored
@@ -114,7 +107,7 @@ class OwnConnections(Place):
 
     def store(self, values: dict[str, Any], after_commit: Callable[[], object]) -> tuple[bool, Row | None]:
         """Make the pair durable, whatever it takes and whatever the caller's transaction comes to."""
-        stored = databases.durably(self.alias, self.writes(values), budget_seconds=STORE_BUDGET_SECONDS)
+        stored = databases.durably(self.alias, self.writes(values), budget_seconds=databases.STORE_BUDGET_SECONDS)
         if stored[0]:
             after_commit()
         return stored
