@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
+import requests
 
 from example_project.demo import keys, processes
 from example_project.demo.browser import Browser, Page
@@ -194,3 +196,24 @@ def test_pages_are_for_those_who_signed_in(product_url: str, path: str):
     page = browser.get(product_url + path)
     browser.close()
     assert page.path.endswith("/login/")
+
+
+def test_the_sites_own_mistake_is_not_blamed_on_the_user(customer: Customer, thanksio: ThanksIOServer):
+    page = customer.review()
+    for grant in thanksio.grants:
+        thanksio.expire_access_token(grant)
+    thanksio.next_token(refuse="invalid_client")
+    refused = customer.send(page)
+    assert refused.status == 503
+    assert "Sending is not set up on this site" in refused.text
+    assert "invalid_client" not in refused.text
+    assert "is on its way" in customer.send(customer.visit(page.path)).text
+
+
+def test_the_policy_lets_the_connect_form_reach_thanksio_and_nothing_else(product_url, thanksio):
+    response = requests.get(f"{product_url}/login/", timeout=10)
+    assert response.headers["Content-Security-Policy"] == (
+        "default-src 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'; "
+        f"form-action 'self' {thanksio.url}"
+    )
+    assert not re.search(r"<style|\bstyle=|<script(?! src=)|\bon\w+=|https?://", response.text)
