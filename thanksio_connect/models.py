@@ -127,7 +127,7 @@ class ThanksIOConnectionManager(models.Manager["ThanksIOConnection"].from_querys
 class ThanksIOConnection(models.Model):
     """A user's connection to a thanks.io account.
 
-    Its token columns are written by the refresh engine and by ``objects.connect()`` alone: a ``save()`` leaves them out.
+    Its token columns are written by the refresh engine and by ``objects.connect()`` alone: ``save()`` leaves them out.
     """
 
     Status = Status
@@ -306,7 +306,7 @@ class ThanksIOConnection(models.Model):
 
 
 class AuthorizationRequest(models.Model):
-    """A started authorization (RFC 6749 4.1.1): consumed by one conditional ``DELETE``, and then the code is exchanged."""
+    """A started authorization (RFC 6749 4.1.1): whoever deletes the row may exchange the code."""
 
     state_digest = models.CharField(_("state digest"), max_length=64, unique=True)
     browser_digest = models.CharField(_("browser digest"), max_length=64)
