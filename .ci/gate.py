@@ -1,0 +1,146 @@
+"""The gate: all parts, in two lanes (one for each core), every failure seen, one sum at the end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterable
+from pathlib import Path
+
+from parts import REPOSITORY, SCRATCH, Part, Result
+
+CI = REPOSITORY / ".ci"
+OTHER_DATABASE = {"sqlite": "PostgreSQL|MariaDB", "postgres": "SQLite|MariaDB", "mariadb": "SQLite|PostgreSQL"}
+
+
+def find_python(version: str) -> Path:
+    """A missing one gives a path that does not exist: the parts that need it fail, the others run."""
+    found = subprocess.run([CI / "find-python", version], capture_output=True, text=True, check=False).stdout.strip()
+    return Path(found or f"python{version}-is-not-installed")
+
+
+def venv(folder: Path, version: str, requirements: str) -> Part:
+    python = find_python(version)
+    words = f'"{python}" -m venv "{folder}" && "{folder}/bin/pip" install --quiet -e ".[{requirements}]"'
+    show = f'"{folder}/bin/python" -VV && "{folder}/bin/pip" list'
+    return Part(f"environment: Python {version}", ["bash", "-euc", f"{words} && {show}"])
+
+
+def tests(name: str, python: Path, database: str, *arguments: str, must_run: str) -> Part:
+    return Part(
+        f"tests: {name}",
+        [python, "-m", "pytest", *arguments],
+        environment={"THANKSIO_TEST_DATABASE": database, "PYTHONDEVMODE": "1"},
+        may_skip=OTHER_DATABASE[database],
+        must_run=must_run,
+        is_tests=True,
+    )
+
+
+def oldest(tree: Path) -> Iterable[Part]:
+    """What a newcomer types, on the oldest Python; pip picks Django 5.2 there."""
+    yield Part("README: the demo's command", [sys.executable, tree / ".ci" / "readme.py", "demo"])
+    yield Part(
+        "README: the tests' command (SQLite, browser)",
+        [sys.executable, tree / ".ci" / "readme.py", "tests"],
+        may_skip=OTHER_DATABASE["sqlite"],
+        must_run=r"tests\.e2e\.test_story",
+        is_tests=True,
+    )
+    python = tree / ".venv" / "bin" / "python"
+    yield Part(
+        "Django 5.2 was tested", [python, "-c", "import django; assert django.VERSION[:2] == (5, 2), django.VERSION"]
+    )
+    yield Part("the demo's walkthrough", [python, "manage.py", "demo", "--walkthrough"])
+    yield venv(SCRATCH / "v312", "3.12", "test")
+    yield tests(
+        "Python 3.12 on SQLite",
+        SCRATCH / "v312" / "bin" / "python",
+        "sqlite",
+        "tests/unit",
+        "tests/integration",
+        must_run=r"tests\.integration",
+    )
+
+
+def newest(tree: Path) -> Iterable[Part]:
+    """Style, types, layers, docs, the wheel; then the databases, with the newest Python and Django."""
+    folder = SCRATCH / "v313"
+    binaries, python = folder / "bin", folder / "bin" / "python"
+    yield venv(folder, "3.13", "test,databases,lint,docs,release")
+    yield Part("style: ruff check", [binaries / "ruff", "check", "."])
+    yield Part("style: ruff format", [binaries / "ruff", "format", "--check", "--diff", "."])
+    yield Part("types: mypy --strict", [binaries / "mypy"])
+    yield Part("layers: import-linter", [binaries / "lint-imports"])
+    check = "-m django makemigrations --check --dry-run --settings tests.settings --pythonpath ."
+    yield Part("migrations: none missing", [python, *check.split()])
+    yield Part("docs: no warning", [binaries / "sphinx-build", "-W", "--keep-going", "-q", "docs", SCRATCH / "html"])
+    yield Part("wheel: built, checked, used", [python, tree / ".ci" / "wheel.py"])
+    yield tests("PostgreSQL", python, "postgres", "tests/integration", must_run=r"test_refresh|test_engine")
+    yield tests("MariaDB", python, "mariadb", "tests/integration", must_run=r"test_refresh|test_engine")
+    yield tests("Python 3.13 on SQLite, browser", python, "sqlite", must_run=r"tests\.e2e\.test_story")
+
+
+def copy_of_the_tree(folder: Path) -> Path:
+    """A tree of the second lane's own: both install the package in place, build and write caches."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=REPOSITORY, check=True, capture_output=True, text=True
+    ).stdout
+    for name in filter(None, listed.split("\0")):
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(REPOSITORY / name, target)
+    return folder
+
+
+def run_lane(parts: Iterable[Part], tree: Path, environment: dict[str, str], results: list[Result]) -> None:
+    try:
+        for part in parts:
+            results.append(part.run(tree, environment))
+    except Exception:  # noqa: BLE001 - the other lane goes on, and the sum is printed
+        traceback.print_exc()
+        results.append(Result("the gate itself", 0, 1))
+
+
+def main() -> int:
+    started = time.monotonic()
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTEST_ADDOPTS")}
+    environment["PATH"] = os.pathsep.join(
+        [str(find_python("3.11").parent), environment["PATH"]]
+    )  # the README's python3
+    handed_on = SCRATCH / "services.env"
+    handed_on.touch()
+    results: list[Result] = [
+        Part("system: packages and services", ["bash", CI / "system.sh", handed_on]).run(environment)
+    ]
+    environment |= dict(line.split("=", 1) for line in handed_on.read_text().splitlines())
+    trees = [(oldest, REPOSITORY), (newest, copy_of_the_tree(SCRATCH / "tree"))]
+    lanes = [threading.Thread(target=run_lane, args=(parts(tree), tree, environment, results)) for parts, tree in trees]
+    for lane in lanes:
+        lane.start()
+    for lane in lanes:
+        lane.join()
+    passed, failed = sum(result.passed for result in results), sum(result.failed for result in results)
+    print(f"{time.monotonic() - started:.0f} s on {os.cpu_count()} cores")
+    for result in results:
+        if result.failed:
+            print(f"FAIL  {result.name}")
+    if not failed:
+        shutil.rmtree(SCRATCH, ignore_errors=True)
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    try:
+        status = main()
+    except Exception:  # noqa: BLE001 - the last line is a sum, whatever happened
+        traceback.print_exc()
+        print("0 passed, 1 failed")
+        status = 1
+    sys.exit(status)

@@ -1,0 +1,112 @@
+"""A part of the gate: one command with its log, its time, and what it counts for."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from xml.etree import ElementTree
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+SCRATCH = Path(tempfile.mkdtemp(prefix="thanksio-gate-"))
+PART_TIMEOUT_SECONDS = 900
+_printing = threading.Lock()
+
+
+@dataclass
+class Result:
+    name: str
+    passed: int
+    failed: int
+
+
+@dataclass
+class Part:
+    """``may_skip``: reasons (a pattern) for which a test may be skipped here. Any other skip is a failure."""
+
+    name: str
+    command: Sequence[str | Path]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    may_skip: str | None = None
+    must_run: str | None = None
+    is_tests: bool = False
+
+    def run(self, tree: Path, shared_environment: Mapping[str, str]) -> Result:
+        """Run to the end, whatever happens, and say what happened; a failed part's log is printed whole."""
+        slug = re.sub(r"\W+", "-", self.name).strip("-")
+        log, report = SCRATCH / f"{slug}.log", SCRATCH / f"{slug}.xml"
+        environment = {**shared_environment, **self.environment}
+        if self.is_tests:
+            environment["PYTEST_ADDOPTS"] = f"--junitxml={report} -p no:cacheprovider"
+        started = time.monotonic()
+        status = _status(self.command, tree, environment, log)
+        passed, failed, notes = (1, 0, []) if status == 0 else (0, 1, [f"exit status {status}"])
+        if self.is_tests:
+            passed, failed, notes = self._count(report, status)
+        seconds = time.monotonic() - started
+        with _printing:
+            count = f", {passed} passed, {failed} failed" if self.is_tests else ""
+            print(f"{'FAIL' if failed else 'ok  '}  {self.name} ({seconds:.0f} s{count})", flush=True)
+            for note in notes:
+                print(f"      {note}")
+            if failed:
+                print(f"----- {self.name}: whole output -----")
+                print(log.read_text(errors="replace"))
+                print(f"----- end of {self.name} -----", flush=True)
+        return Result(self.name, passed, failed)
+
+    def _count(self, report: Path, status: int) -> tuple[int, int, list[str]]:
+        if not report.exists():
+            return 0, 1, [f"exit status {status}, and no test report"]
+        passed, failed, notes, ran = 0, 0, [], 0
+        for case in ElementTree.parse(report).iter("testcase"):  # noqa: S314 - written by pytest a moment ago
+            name = f"{case.get('classname')}::{case.get('name')}"
+            skipped = case.find("skipped")
+            if case.find("failure") is not None or case.find("error") is not None:
+                failed += 1
+                notes.append(f"failed: {name}")
+            elif skipped is None:
+                passed += 1
+                ran += bool(self.must_run and re.search(self.must_run, name))
+            elif not (self.may_skip and re.search(self.may_skip, skipped.get("message", ""))):
+                failed += 1
+                notes.append(f"skipped: {name}: {skipped.get('message')}")
+        if self.must_run and not ran:
+            failed += 1
+            notes.append(f"no test ran that matches {self.must_run}")
+        if status != 0 and not failed:
+            failed += 1
+            notes.append(f"exit status {status}")
+        return passed, failed, notes
+
+
+def _status(command: Sequence[str | Path], tree: Path, environment: Mapping[str, str], log: Path) -> int:
+    """The exit status; after the time limit the whole process group is killed."""
+    with log.open("wb") as stream:
+        try:
+            process = subprocess.Popen(
+                [str(word) for word in command],
+                cwd=tree,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            stream.write(f"{error}\n".encode())
+            return 127
+        try:
+            return process.wait(PART_TIMEOUT_SECONDS)
+        except subprocess.TimeoutExpired:
+            stream.write(f"\nKilled after {PART_TIMEOUT_SECONDS} s.\n".encode())
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            return 124
