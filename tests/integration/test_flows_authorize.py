@@ -152,6 +152,16 @@ def test_site_that_is_not_set_up_answers_503_and_tells_its_operator(browser, set
     assert not AuthorizationRequest.objects.exists()
 
 
+def test_fetching_front_end_is_told_that_the_site_is_not_set_up(browser, settings):
+    settings.THANKSIO_CLIENT_ID = ""
+    response = browser.post(CONNECT, headers={"accept": "application/json"})
+    assert response.status_code == 503
+    assert response.json() == {
+        "error": "not_configured",
+        "message": "Connecting to thanks.io is not set up on this site yet.",
+    }
+
+
 def test_under_debug_the_page_names_the_cause(browser, settings):
     settings.DEBUG = True
     settings.THANKSIO_CLIENT_ID = ""

@@ -277,6 +277,14 @@ def test_state_of_another_user_of_the_same_browser_is_refused_and_kept(browser, 
     assert connection_of(user)
 
 
+def test_callback_at_another_host_names_the_cause_to_the_operator(browser, thanksio, caplog):
+    """``THANKSIO_REDIRECT_URI`` says www, users come without: no cookie reaches the callback."""
+    callback = browser.allow(thanksio)
+    del browser.cookies[COOKIE_NAME]
+    assert_refused(browser.get(callback))
+    assert "THANKSIO_REDIRECT_URI" in caplog.text
+
+
 def test_browser_cookie_alone_is_not_enough(browser, thanksio):
     callback = browser.allow(thanksio)
     browser.cookies[COOKIE_NAME] = "A" * 43
@@ -363,6 +371,7 @@ def test_failing_exchange_answers_with_a_page_and_changes_nothing(browser, thank
     response = browser.get(callback)
     assert_refused(response, status)
     assert "alert(1)" not in response.content.decode()
+    assert 'name="next" value="/letters/"' in response.content.decode()
     assert connection_of(user).version == version
     assert thanksio.count("authorization_code") == 1  # a code that may have been used is not sent again
     assert_refused(browser.get(callback), 400)  # reloading waits for nobody

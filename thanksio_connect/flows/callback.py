@@ -28,7 +28,7 @@ from ..models import AuthorizationRequest, ThanksIOConnection
 from . import started
 from .account import find_thanksio_user_id
 from .authorize import open_requests
-from .browser import is_same_browser
+from .browser import COOKIE_NAME, is_same_browser
 from .response import AuthorizationResponse
 
 logger = logging.getLogger("thanksio_connect")
@@ -54,14 +54,26 @@ class Outcome:
     account_changed: bool = False
 
 
+class Unfinished(Exception):
+    """An authorization of the right user failed with ``error``; ``next_url`` is kept for the next attempt."""
+
+    def __init__(self, error: Exception, next_url: str) -> None:
+        self.error = error
+        self.next_url = next_url
+        super().__init__(type(error).__name__)
+
+
 def find_open_request(request: HttpRequest, response: AuthorizationResponse) -> AuthorizationRequest:
     """The request that the state belongs to, if this browser started it and it lives. Consumes nothing.
 
-    Raises :class:`InvalidState` with the code ``unknown_state``, ``other_browser`` or ``expired_state``.
+    Raises :class:`InvalidState` with the code ``unknown_state``, ``no_browser_cookie``, ``other_browser`` or
+    ``expired_state``.
     """
     opened = open_requests().filter(state_digest=response.state_digest).first()
     if opened is None:
         raise InvalidState(code="unknown_state")
+    if COOKIE_NAME not in request.COOKIES:
+        raise InvalidState(code="no_browser_cookie")
     if not is_same_browser(request, opened.browser_digest):
         raise InvalidState(code="other_browser")
     if opened.expires_at <= timezone.now():
@@ -73,9 +85,10 @@ def find_open_request(request: HttpRequest, response: AuthorizationResponse) -> 
 def finish_authorization(request: HttpRequest, response: AuthorizationResponse) -> Outcome:
     """Store the connection that the signed-in user has just allowed; exchanges the code exactly once.
 
-    Raises :class:`InvalidState` (nothing was consumed), :class:`OAuthError` and its children,
-    :class:`TransportError`, :class:`ThanksIOConfigurationError` or :class:`TokenUndecryptable`. An existing
-    connection is touched by a success only.
+    Raises :class:`InvalidState` where the state is not this user's, and else :class:`Unfinished` with an
+    :class:`InvalidState`, another :class:`OAuthError`, a :class:`TransportError`,
+    :class:`ThanksIOConfigurationError` or :class:`TokenUndecryptable`. An existing connection is touched by a
+    success only.
     """
     since = started.started_at(request, response.state_digest)
     try:
@@ -86,13 +99,23 @@ def finish_authorization(request: HttpRequest, response: AuthorizationResponse) 
         return _finished_elsewhere(request, since)
     if opened.user_id != request.user.pk:
         raise InvalidState(code="other_user")
+    try:
+        return _finish(request, response, opened, since or opened.created_at)
+    except Exception as error:
+        raise Unfinished(error, opened.next_url) from error
+
+
+@sensitive_variables()
+def _finish(
+    request: HttpRequest, response: AuthorizationResponse, opened: AuthorizationRequest, since: datetime
+) -> Outcome:
     _check_issuer(response)
     if response.error:
         return _refused(request, response, opened)
     client = oauth_client()
     verifier = Secret(opened.code_verifier) if opened.code_verifier else None
     if not _consume(opened):
-        return _finished_elsewhere(request, since or opened.created_at)
+        return _finished_elsewhere(request, since)
     # From here on a second callback with this state waits for us, unless the mark is gone.
     try:
         token_set = _exchange(client, response, opened, verifier)

@@ -16,7 +16,7 @@ from ..exceptions import ThanksIOConfigurationError
 from ..flows.addresses import connected_url, login_url, own_url, requested_next, safe_next
 from ..flows.authorize import check_ready, start_authorization
 from ..flows.browser import remember_browser
-from ..flows.callback import Answer, Outcome, find_open_request, finish_authorization
+from ..flows.callback import Answer, Outcome, Unfinished, find_open_request, finish_authorization
 from ..flows.response import AuthorizationResponse, take_response
 from ..flows.status import connection_of
 from .answers import View, own_page, signed_in, tell, wants_json
@@ -78,6 +78,8 @@ def callback(request: HttpRequest) -> HttpResponse:
     except Exception as error:  # noqa: BLE001 - an error report would show the code
         caught = error
     # Outside the handler: an error in the error page's template must not chain to frames that hold the code.
+    if isinstance(caught, Unfinished):
+        return problem_response(request, caught.error, next_url=safe_next(request, caught.next_url))
     return problem_response(request, caught)
 
 

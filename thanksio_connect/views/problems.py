@@ -57,7 +57,10 @@ _BY_CODE: dict[str, tuple[int, str | Promise]] = {
     "other_user": (400, _("This connection was started by somebody who was signed in with another account.")),
     "missing_code": (400, _("thanks.io sent you back without an answer.")),
     "other_issuer": (400, _("This answer did not come from the service that you were sent to.")),
-    "already_used": (409, _("This answer from thanks.io was used already.")),
+    "already_used": (
+        409,
+        _("This answer from thanks.io was used already. If your account is not connected in a moment, start again."),
+    ),
     "authorization_error": (400, _("thanks.io could not allow the connection.")),
 }
 _SITE_PROBLEM = _("This site can't connect to thanks.io at the moment. The cause is on our side, not on yours.")
@@ -118,6 +121,10 @@ def _log(problem: Problem, error: Exception) -> str:
     cause = str(error)
     if problem.code in ("configuration", "not_configured"):
         logger.error("Users can't connect to thanks.io: %s", cause)
+    elif isinstance(error, ThanksIOError) and error.code == "no_browser_cookie":
+        hint = "If this happens to everybody, THANKSIO_REDIRECT_URI leads to another host than users visit."
+        logger.warning("A callback came without the cookie that the start had set. %s", hint)
+        return f"{cause} {hint}"
     elif isinstance(error, ThanksIOError):
         logger.warning("A thanks.io authorization was not finished: %s", cause)
     return cause
