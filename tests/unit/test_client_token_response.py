@@ -15,6 +15,7 @@ from thanksio_connect.exceptions import (
     Throttled,
     TokenUndecryptable,
 )
+from thanksio_connect.testing.refusals import DIALECTS, REFUSALS, refusal
 
 REFRESH = "refresh_token"
 CODE = "authorization_code"
@@ -109,6 +110,48 @@ def test_failure_table(grant, status, body, error, code):
         read_token_response(answer(status, body), grant)
     assert type(caught.value) is error
     assert caught.value.code == code
+
+
+REFUSED = {
+    "invalid_client": (ThanksIOConfigurationError, "invalid_client"),
+    "unauthorized_client": (ThanksIOConfigurationError, "unauthorized_client"),
+    "unsupported_grant_type": (ThanksIOConfigurationError, "unsupported_grant_type"),
+    "server_error": (OutcomeUnknown, "server_error"),
+    "undecryptable": (TokenUndecryptable, "undecryptable"),
+    "client_mismatch": (ThanksIOConfigurationError, "client_mismatch"),
+    "refresh_expired": (InvalidGrant, "invalid_grant"),
+    "invalid_grant": (InvalidGrant, "invalid_grant"),
+    "missing_client_id": (ThanksIOConfigurationError, "invalid_client"),
+    "missing_client_secret": (ThanksIOConfigurationError, "invalid_client"),
+    "missing_refresh_token": (InvalidTokenResponse, "invalid_request"),
+    "missing_code": (InvalidGrant, "invalid_grant"),
+    "missing_redirect_uri": (ThanksIOConfigurationError, "redirect_uri_mismatch"),
+    "redirect_uri_mismatch": (ThanksIOConfigurationError, "redirect_uri_mismatch"),
+    "code_undecryptable": (InvalidGrant, "invalid_grant"),
+    "code_expired": (InvalidGrant, "invalid_grant"),
+    "code_used": (InvalidGrant, "invalid_grant"),
+    "code_client_mismatch": (InvalidGrant, "invalid_grant"),
+    "missing_code_verifier": (InvalidTokenResponse, "invalid_request"),
+    "malformed_code_verifier": (InvalidTokenResponse, "invalid_request"),
+    "unexpected_code_verifier": (InvalidTokenResponse, "invalid_request"),
+    "wrong_code_verifier": (InvalidGrant, "invalid_grant"),
+}
+ABOUT_REFRESH = {"undecryptable", "client_mismatch", "refresh_expired", "invalid_grant", "missing_refresh_token"}
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("name", REFUSALS)
+def test_every_refusal_of_league_in_both_dialects(name, dialect):
+    error, code = REFUSED[name]
+    with pytest.raises(error) as caught:
+        read_token_response(answer(*refusal(name, dialect)), REFRESH if name in ABOUT_REFRESH else CODE)
+    assert (type(caught.value), caught.value.code) == (error, code)
+
+
+def test_the_standards_long_text_is_not_about_the_redirect_uri():
+    text = "The grant is invalid, expired, revoked, or does not match the redirect URI used in the request."
+    with pytest.raises(InvalidGrant):
+        read_token_response(answer(400, {"error": "invalid_grant", "error_description": text}), CODE)
 
 
 UNUSABLE = [

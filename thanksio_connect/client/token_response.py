@@ -35,6 +35,13 @@ _DEAD_CODE = (
     "authorization code malformed",
     "check the `code` parameter",
 )
+_REDIRECT_URI = (
+    "invalid redirect uri",
+    "check the `redirect_uri` parameter",
+    "redirect_uri mismatch",
+    "redirect uri mismatch",
+)
+_CLIENT_PARAMETERS = ("check the `client_id` parameter", "check the `client_secret` parameter")
 _TEXT_FIELDS = ("error_description", "message", "hint")
 
 
@@ -90,12 +97,14 @@ def _judge_error(body: dict[str, Any], grant: Grant, status: int, response: Resp
                 "the client that the users connected with.",
                 code="client_mismatch",
             )
-    elif "redirect uri" in text or "redirect_uri" in text:
+    elif any(phrase in text for phrase in _REDIRECT_URI):  # not the standard's long text, which names it too
         return ThanksIOConfigurationError(
             "thanks.io refuses the redirect URI. THANKSIO_REDIRECT_URI (or the callback's URL) must be "
             "exactly the one that is registered for the OAuth client.",
             code="redirect_uri_mismatch",
         )
+    if code == "invalid_request" and any(phrase in text for phrase in _CLIENT_PARAMETERS):
+        code = "invalid_client"
     if code in _CONFIGURATION_CODES:
         return ThanksIOConfigurationError(
             f"thanks.io refuses this site's OAuth client ({code}). Check THANKSIO_CLIENT_ID, "

@@ -155,6 +155,7 @@ class Transport:
         timeout = (self.config.connect_timeout_seconds, self.config.read_timeout_seconds)
         # Not session.send(), which reads the body of a redirect without a limit.
         response = adapter.send(prepared, timeout=timeout, **settings)
+        response.raw.enforce_content_length = True  # urllib3 1.26 takes a body that was cut short for whole
         try:
             chunks: list[bytes] = []
             size = 0
