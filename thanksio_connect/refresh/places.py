@@ -29,10 +29,8 @@ from .rows import Failure, Key, Row
 logger = logging.getLogger("thanksio_connect")
 
 T = TypeVar("T")
-LOCKED_TRIES, LOCKED_SECONDS = (
-    3,
-    0.02,
-)  # a locked row may be in another worker's short step, not in the caller's hands
+# A locked row is in the caller's hands, or in another worker's short step: its lease tells that there is such a worker.
+LOCKED_SECONDS, LOCKED_TRIES, LEASED_TRIES = 0.02, 3, 25
 
 
 class Place:
@@ -112,6 +110,21 @@ class OwnConnections(Place):
             after_commit()
         return stored
 
+    def reaches_row(self) -> bool | None:
+        """Look at a locked row until it can be had. None: it stays locked. False: it is gone or is not visible here."""
+        tries = 0
+        while (row := self.load()) is not None:
+            if row.version != self.key.version:
+                self.probed = (False, row)
+                return True
+            if tries >= (LEASED_TRIES if row.lease_lives else LOCKED_TRIES):
+                return None
+            tries += 1
+            time.sleep(LOCKED_SECONDS)
+            if self.probe():
+                return True
+        return False
+
 
 class CallersTransaction(Place):
     """The row is the caller's own for now: steps run in savepoints of its transaction, guarded against its rollback."""
@@ -166,16 +179,12 @@ def choose(alias: str, key: Key, lease_seconds: float, *, must_renew: bool) -> P
     callers = (ManualTransaction if manual else CallersTransaction)(alias, key, lease_seconds)
     if connections[alias].vendor != "sqlite":
         own = OwnConnections(alias, key, lease_seconds)
-        if own.probe():
+        reached = own.probe() or own.reaches_row()
+        if reached:
             return own
-        is_visible = own.load() is not None
-        for _try in range(LOCKED_TRIES if is_visible else 0):
-            time.sleep(LOCKED_SECONDS)
-            if own.probe():
-                return own
         if not must_renew:
             return None
-        if not callers.probe() and is_visible:
+        if not callers.probe() and reached is None:
             own.probed = None
             return own  # somebody else's lock: wait for it there
         reason = "the transaction holds, or has just created, the connection's row"

@@ -1,0 +1,80 @@
+"""Single flight: many processes and threads want one expired connection's token at the same moment.
+
+Broken on purpose, these fail: a claim that is no single conditional write, a waiter that "refreshes anyway".
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+
+from tests.integration.engine import databases
+
+ROUNDS = int(os.environ.get("THANKSIO_RACE_ROUNDS", "5"))
+PROCESSES, THREADS = 8, 8
+
+
+def run_rounds(rounds, thanksio, connected, workers, *, threads=THREADS, state=None, answer_delay=0.05):
+    for _round in range(rounds):
+        connection = connected()
+        grant = thanksio.grant_of(connection)
+        before = thanksio.count("refresh_token")
+        thanksio.next_token(delay=answer_delay)
+        at = time.time() + 0.15
+        for worker in workers:
+            worker.begin("race", pk=connection.pk, threads=threads, at=at, state=state)
+        results = [result for worker in workers for result in worker.end()]
+        assert len(results) == len(workers) * threads
+        assert set(results) == {thanksio.live_pair(grant).access_token}
+        assert thanksio.count("refresh_token") - before == 1
+        connection.refresh_from_db()
+        assert (connection.refresh_token, connection.version) == (thanksio.live_pair(grant).refresh_token, 2)
+        assert (connection.lease_id, connection.failure_count, connection.outcome_unknown) == (None, 0, False)
+
+
+@pytest.mark.parametrize("variant", databases.VARIANTS[:3], indirect=True)
+def test_one_token_request_in_every_round_and_everybody_has_the_live_token(thanksio, connected, start_worker):
+    workers = [start_worker() for _number in range(PROCESSES)]
+    for worker in workers:
+        worker.call("ping")
+    run_rounds(ROUNDS, thanksio, connected, workers)
+
+
+@pytest.mark.parametrize("state", ["nothing", "elsewhere"])
+@pytest.mark.skipif(databases.KIND == "sqlite", reason="SQLite lets one transaction write at a time")
+def test_one_token_request_when_all_callers_are_in_transactions(thanksio, connected, start_worker, state):
+    workers = [start_worker() for _number in range(4)]
+    for worker in workers:
+        worker.call("ping")
+    run_rounds(3, thanksio, connected, workers, threads=4, state=state)
+
+
+@pytest.mark.parametrize("variant", databases.VARIANTS[:2], indirect=True)
+def test_waiters_share_a_failure_instead_of_repeating_it(thanksio, connected, start_worker):
+    workers = [start_worker() for _number in range(2)]
+    for worker in workers:
+        worker.call("ping")
+    connection = connected()
+    thanksio.next_token(status=503, retry_after=60, delay=0.3, times=None)
+    at = time.time() + 0.2
+    for worker in workers:
+        worker.begin("race", pk=connection.pk, threads=4, at=at)
+    results = [result for worker in workers for result in worker.end()]
+    assert len(results) == 8
+    assert all(result.startswith("!Throttled") for result in results), results
+    assert thanksio.count("refresh_token") == 1
+
+
+def test_a_waiter_waits_as_long_as_the_provider_may_take(thanksio, connected, start_worker, settings):
+    settings.THANKSIO_READ_TIMEOUT_SECONDS = 3
+    first, second = start_worker(), start_worker()
+    second.call("ping")
+    connection = connected()
+    thanksio.next_token(delay=2.5)
+    first.begin("token", pk=connection.pk)
+    thanksio.wait_for_token_requests(1)
+    second.begin("token", pk=connection.pk)
+    assert first.end() == second.end() == thanksio.live_pair(thanksio.grants[0]).access_token
+    assert thanksio.count("refresh_token") == 1

@@ -1,0 +1,40 @@
+"""``python -m tests.integration.engine.worker``: carries out orders, a JSON line in and a JSON line out for each."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import traceback
+from typing import Any
+
+import django
+from django.conf import settings
+
+
+def main() -> None:
+    start = json.loads(sys.stdin.readline())
+    if start["pymysql"]:
+        driver: Any = importlib.import_module("pymysql")
+        driver.version_info = (2, 2, 4, "final", 0)  # what Django asks of mysqlclient
+        driver.install_as_MySQLdb()
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
+    for name, value in start["settings"].items():
+        setattr(settings, name, value)
+    django.setup()
+    orders = importlib.import_module("tests.integration.engine.orders")
+    for line in sys.stdin:
+        asked = json.loads(line)
+        try:
+            answer = {"result": getattr(orders, asked["order"])(**asked["arguments"])}
+        except Exception as error:
+            traceback.print_exc()
+            answer = {"kind": type(error).__name__, "code": getattr(error, "code", ""), "text": str(error)}
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+    orders.connections.close_all()
+
+
+if __name__ == "__main__":
+    main()
