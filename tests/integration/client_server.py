@@ -96,9 +96,13 @@ def read_request(connection: socket.socket) -> Received | None:
     head, body = data.split(b"\r\n\r\n", 1)
     line, *lines = head.decode("latin-1").split("\r\n")
     headers = {name.lower(): value for name, value in (item.split(": ", 1) for item in lines)}
-    while len(body) < int(headers.get("content-length", 0)):
-        body += connection.recv(65536)
-    return Received(line, headers, body)
+    whole = bytearray(body)
+    while len(whole) < int(headers.get("content-length", 0)):
+        chunk = connection.recv(65536)
+        if not chunk:
+            return None
+        whole += chunk
+    return Received(line, headers, bytes(whole))
 
 
 def reply(status: int = 200, body: Any = b"", headers: dict[str, str] | None = None, reason: str = "X") -> bytes:

@@ -78,7 +78,7 @@ class TestWhatIsSent:
         assert server.requests[0].body
 
     def test_a_body_larger_than_the_sockets_buffers(self):
-        _, server = send(answering(200), json=["x" * 8 * MIB])
+        _, server = send(answering(200), json=["x" * 8 * MIB], config=TransportConfig())
         assert len(server.requests[0].body) == 8 * MIB + 4
 
 
