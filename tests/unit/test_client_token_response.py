@@ -166,9 +166,6 @@ UNUSABLE = [
     b'{"access_token": null, "refresh_token": "R"}',
     b'{"access_token": "A\\r\\nSet-Cookie: x"}',
     b'{"access_token": "A", "token_type": "mac"}',
-    b'{"access_token": "A", "access_token": "B"}',
-    b'{"access_token": "A", "x": {"y": 1, "y": 2}}',
-    b'\xef\xbb\xbf{"access_token": "A"}',
     '{"access_token": "A"}'.encode("utf-16"),
     b'{"access_token": "A\xff"}',
     b'{"access_token": "A"} trailing',
@@ -215,3 +212,10 @@ def test_provider_text_is_never_shown(status, name):
     with pytest.raises(Exception) as caught:  # noqa: PT011
         read_token_response(answer(status, {"error": "invalid_grant", name: PROVIDER_TEXT}), REFRESH)
     assert PROVIDER_TEXT not in f"{caught.value} {caught.value!r} {vars(caught.value)}"
+
+
+@pytest.mark.parametrize(
+    "body", [b'\xef\xbb\xbf{"access_token": "A"}', b'{"access_token": "Z", "access_token": "A", "x": 1, "x": 2}']
+)
+def test_an_odd_spelling_of_good_tokens_is_not_thrown_away(body):
+    assert read_token_response(Response(200, {}, body), "refresh_token").access_token == "A"

@@ -65,7 +65,7 @@ class Response:
         return f"Response(status={self.status}, ***)"
 
     def json(self) -> Any:
-        """The body as JSON, in UTF-8 without a byte order mark (RFC 8259 8.1). Raises ValueError."""
+        """The body as JSON, in UTF-8; a byte order mark is passed over (RFC 8259 8.1). Raises ValueError."""
         value, is_json = load_json(self.body)
         if not is_json:
             raise ValueError("The body is not JSON.")
@@ -75,7 +75,7 @@ class Response:
 def load_json(body: bytes, **options: Any) -> tuple[Any, bool]:
     """Decode without raising (JSONDecodeError carries the document): (value, True) or (None, False)."""
     try:
-        return jsonlib.loads(body.decode("utf-8"), **options), True
+        return jsonlib.loads(body.decode("utf-8-sig"), **options), True
     except (ValueError, RecursionError):
         return None, False
 
