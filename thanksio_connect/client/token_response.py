@@ -64,9 +64,10 @@ def _judge(response: Response, grant: Grant) -> TokenSet | Exception:
         return Throttled(retry_after=parse_retry_after(response.headers.get("Retry-After")))
     if status >= 500:
         return OutcomeUnknown(code="server_error")
-    body = _load(response.body)
     if 200 <= status < 300:
-        return _token_set(body)
+        # By now the pair that was presented is spent: whatever good tokens there are, in any spelling, are taken.
+        return _token_set(_load(response.body))
+    body = _load(response.body, object_pairs_hook=_unique)
     if status < 400:
         return InvalidTokenResponse(code="redirect")
     if body is None:
@@ -119,10 +120,17 @@ def _judge_error(body: dict[str, Any], grant: Grant, status: int, response: Resp
     return InvalidTokenResponse(code=code or f"http_{status}")
 
 
-def _load(body: bytes) -> dict[str, Any] | None:
-    """The JSON object, or None. Lenient where it can be: by now the pair that was presented is spent."""
-    value, is_json = load_json(body, parse_int=_parse_int)
+def _load(body: bytes, **options: Any) -> dict[str, Any] | None:
+    value, is_json = load_json(body, parse_int=_parse_int, **options)
     return value if is_json and isinstance(value, dict) else None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An error that names a member twice says nothing certain."""
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("duplicate member")
+    return members
 
 
 def _parse_int(text: str) -> int | float:
