@@ -109,6 +109,7 @@ class Fault:
         return " ".join(parts) or ("body" if self.replaces_reply else "none")
 
     def matches(self, record: RequestRecord) -> bool:
+        """Whether the fault is meant for this request."""
         return (
             self.grant in (None, record.grant_id)
             and self.user_id in (None, record.user_id)

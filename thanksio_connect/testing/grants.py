@@ -89,6 +89,7 @@ class Grant:
     history: list[GrantEvent] = field(default_factory=list, repr=False)
 
     def note(self, what: str, pair_number: int, at: float) -> None:
+        """Add an event to the history."""
         self.history.append(GrantEvent(what, pair_number, at))
 
     def die(self, cause: str, at: float) -> None:

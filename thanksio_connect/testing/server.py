@@ -211,6 +211,7 @@ class ThanksIOServer(LocalServer):
         return self.log.all()
 
     def token_requests(self, grant_type: str | None = None) -> list[RequestRecord]:
+        """What the token endpoint was asked, of one grant type or all."""
         return [
             record for record in self.log.all() if record.target == "token" and grant_type in (None, record.grant_type)
         ]

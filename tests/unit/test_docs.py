@@ -1,0 +1,180 @@
+"""The documentation says what the code does: tables are compared, snippets compiled, links followed."""
+
+import ast
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+from django.core.management import load_command_class
+
+from thanksio_connect import checks, conf, exceptions, signals, urls
+from thanksio_connect.exceptions import ThanksIOConfigurationError, ThanksIOError
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+DOCS = REPOSITORY / "docs"
+PAGES = [*sorted(DOCS.glob("*.md")), *(REPOSITORY / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"))]
+# How the settings table words a default that is not a literal.
+SAID_DEFAULTS = {
+    "THANKSIO_CLIENT_ID": "required",
+    "THANKSIO_CLIENT_SECRET": "required",
+    "THANKSIO_REDIRECT_URI": "the callback's absolute URL on the current request",
+    "THANKSIO_CONNECTED_URL": "the status page",
+    "THANKSIO_DISCONNECTED_URL": "the status page",
+}
+
+
+def text(page: str) -> str:
+    return (DOCS / page).read_text(encoding="utf-8")
+
+
+def table(page: str, header: str) -> list[list[str]]:
+    """The rows of the table whose first column has this header, cell by cell."""
+    lines = text(page).splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith(f"| {header} |"))
+    rows = []
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        rows.append([cell.strip() for cell in line.strip("|").split("|")])
+    return rows
+
+
+def settings_in_the_code() -> dict[str, str]:
+    """Setting name -> property name, read from the properties' source."""
+    found = {}
+    for name, member in vars(conf.AppSettings).items():
+        if isinstance(member, property):
+            for setting in set(re.findall(r"THANKSIO_[A-Z_]+", inspect.getsource(member.fget))):
+                found[setting] = name
+    return found
+
+
+def test_every_setting_stands_in_the_table_and_nothing_else():
+    assert {row[0].strip("`") for row in table("settings.md", "setting")} == set(settings_in_the_code())
+
+
+@pytest.mark.parametrize("setting", sorted(settings_in_the_code()))
+def test_the_tables_default_is_the_codes(setting, settings, monkeypatch):
+    [said] = [row[1] for row in table("settings.md", "setting") if row[0] == f"`{setting}`"]
+    monkeypatch.delenv(setting, raising=False)
+    if hasattr(settings, setting):
+        delattr(settings, setting)
+    if said == "required":
+        with pytest.raises(ThanksIOConfigurationError):
+            getattr(conf.app_settings, settings_in_the_code()[setting])
+        assert SAID_DEFAULTS[setting] == said
+        return
+    value = getattr(conf.app_settings, settings_in_the_code()[setting])
+    if setting in SAID_DEFAULTS:
+        assert (said, value) == (SAID_DEFAULTS[setting], "")
+    elif said.startswith("`https"):
+        assert value == said.strip("`")
+    else:
+        literal = ast.literal_eval(said.strip("`"))
+        assert value == (tuple(literal) if isinstance(literal, list) else literal)
+
+
+def test_every_setting_with_an_error_id_is_in_the_checks_table():
+    documented = {row[0].strip("`").removeprefix("thanksio_connect."): row[1] for row in table("checks.md", "id")}
+    in_the_code = dict(re.findall(r"^([EW]\d{3})  (.+)$", checks.__doc__, re.MULTILINE))
+
+    assert {key: value.replace("`", "") for key, value in documented.items()} == {
+        key: value.replace("``", "") for key, value in in_the_code.items()
+    }
+    raised = set(re.findall(r'"(?:thanksio_connect\.)?([EW]\d{3})"', inspect.getsource(checks)))
+    assert raised == set(in_the_code)
+
+
+def test_the_error_table_names_every_class_with_its_code_and_whether_it_is_retryable():
+    bases = {ThanksIOError, exceptions.OAuthError, exceptions.TransportError, exceptions.APIError}
+    bases |= {exceptions.ConnectionStateError}
+    classes = [
+        item
+        for item in vars(exceptions).values()
+        if inspect.isclass(item) and issubclass(item, ThanksIOError) and item not in bases
+    ]
+    in_the_code = {item.__name__: (item.code, "yes" if item.retryable else "no") for item in classes}
+    in_the_code["ThanksIOConfigurationError"] = (ThanksIOConfigurationError("x").code, "")
+
+    documented = {row[0].strip("`"): (row[1].strip("`"), row[2]) for row in table("errors.md", "class")}
+
+    assert documented == in_the_code
+
+
+def test_the_tree_of_errors_is_the_one_in_the_modules_docstring():
+    tree = exceptions.__doc__.split("::\n\n", 1)[1].split("\n\n", 1)[0]
+    assert inspect.cleandoc(tree) in text("errors.md")
+
+
+def test_every_option_of_the_command_is_documented_and_nothing_else():
+    parser = load_command_class("thanksio_connect", "refresh_thanksio_tokens").create_parser("manage.py", "refresh")
+    of_django = {"--help", "--version", "--verbosity", "--settings", "--pythonpath", "--traceback", "--no-color"}
+    of_django |= {"--force-color", "--skip-checks"}
+    options = {name for action in parser._actions for name in action.option_strings if name.startswith("--")}
+
+    documented = {row[0].strip("`").split()[0] for row in table("refreshing.md", "option")}
+
+    assert documented == options - of_django
+
+
+def test_every_page_has_its_url_name():
+    documented = {row[0].strip("`"): row[1] for row in table("templates.md", "URL name")}
+    in_the_code = {f"{urls.app_name}:{pattern.name}": str(pattern.pattern) for pattern in urls.urlpatterns}
+
+    assert documented == {name: f"`{path}`" if path else "the mount itself" for name, path in in_the_code.items()}
+
+
+def test_every_template_is_documented_with_its_blocks():
+    folder = REPOSITORY / "thanksio_connect" / "templates"
+    in_the_code = {}
+    for file in folder.glob("thanksio_connect/**/*.html"):
+        blocks = set(re.findall(r"{% block (\w+) %}", file.read_text(encoding="utf-8")))
+        in_the_code[file.relative_to(folder).as_posix()] = blocks
+
+    documented = {row[0].strip("`"): set(re.findall(r"`(\w+)`", row[2])) for row in table("templates.md", "template")}
+
+    assert documented == in_the_code
+
+
+@pytest.mark.parametrize("name", ["connected", "disconnected", "tokens_refreshed", "reconnect_required"])
+def test_every_signal_is_documented(name):
+    assert hasattr(signals, name)
+    assert f"`{name}`" in text("templates.md")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_in_the_pages_compiles(page):
+    for block in re.findall(r"```(?:{code-block} )?python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+        code = re.sub(r"^:\w+:.*\n", "", block, flags=re.MULTILINE).replace("…", "...")
+        compile(inspect.cleandoc(code), page.name, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_relative_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+        if not target.startswith(("http:", "https:")):
+            assert (page.parent / target).exists(), target
+
+
+def test_every_page_is_in_the_table_of_contents():
+    listed = set(re.findall(r"^(\w+)$", text("index.md"), re.MULTILINE))
+    assert {page.stem for page in DOCS.glob("*.md")} - {"index"} == listed
+
+
+@pytest.mark.parametrize("name", ["demo", "tests"])
+def test_the_readme_has_each_marked_command_once(name):
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    assert len(re.findall(rf"<!-- command: {name} -->\n+```sh\n", readme)) == 1
+
+
+def test_the_four_steps_are_the_same_in_readme_and_quickstart():
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    for line in (
+        'INSTALLED_APPS += ["thanksio_connect"]',
+        'FIELD_ENCRYPTION_KEY = os.environ["FIELD_ENCRYPTION_KEY"]',
+        'urlpatterns += [path("thanksio/", include("thanksio_connect.urls"))]',
+        "{% thanksio_connect_button %}",
+    ):
+        assert line in readme
+        assert line in text("quickstart.md")

@@ -1,0 +1,187 @@
+"""The names that users type. Removing or renaming one breaks their code: this test has to be changed on purpose."""
+
+import inspect
+from importlib import resources
+
+import pytest
+from django.template import engines
+from django.urls import reverse
+
+from thanksio_connect import exceptions, models, signals, testing
+from thanksio_connect.client.api import ThanksIOClient
+from thanksio_connect.client.mailers import Mailers
+from thanksio_connect.client.tokens import TokenSet
+from thanksio_connect.models import ThanksIOConnection
+from thanksio_connect.templatetags.thanksio_connect import register
+
+
+def public(owner: object) -> set[str]:
+    return {name for name in vars(owner) if not name.startswith("_")}
+
+
+def own(module: object) -> set[str]:
+    """The classes and functions that the module defines itself."""
+    return {
+        name
+        for name, item in vars(module).items()
+        if not name.startswith("_") and getattr(item, "__module__", "") == module.__name__
+    }
+
+
+def test_the_exceptions():
+    assert own(exceptions) == {
+        "APIError",
+        "AuthorizationDenied",
+        "Conflict",
+        "ConnectionStateError",
+        "Forbidden",
+        "InvalidGrant",
+        "InvalidRequest",
+        "InvalidState",
+        "InvalidTokenResponse",
+        "NotConnected",
+        "NotFound",
+        "NotSent",
+        "OAuthError",
+        "OutcomeUnknown",
+        "PaymentRequired",
+        "RateLimited",
+        "ReconnectRequired",
+        "RefreshInProgress",
+        "ServerError",
+        "ThanksIOConfigurationError",
+        "ThanksIOError",
+        "Throttled",
+        "TokenUndecryptable",
+        "TransportError",
+        "Unauthorized",
+    }
+
+
+def test_the_signals():
+    assert public(signals) - {"Signal"} == {"connected", "disconnected", "reconnect_required", "tokens_refreshed"}
+
+
+def test_the_models():
+    assert {name for name in own(models) if inspect.isclass(getattr(models, name))} == {
+        "AuthorizationRequest",
+        "ThanksIOConnection",
+        "ThanksIOConnectionManager",
+        "ThanksIOConnectionQuerySet",
+    }
+    assert {field.name for field in ThanksIOConnection._meta.get_fields()} == {
+        "access_token",
+        "connected_at",
+        "created_at",
+        "expires_at",
+        "failure_count",
+        "id",
+        "last_error_code",
+        "last_refreshed_at",
+        "lease_expires_at",
+        "lease_id",
+        "next_refresh_at",
+        "outcome_unknown",
+        "refresh_token",
+        "rejection_count",
+        "scope",
+        "status",
+        "thanksio_user_id",
+        "token_type",
+        "updated_at",
+        "user",
+        "version",
+    }
+    assert ThanksIOConnection._meta.get_field("user").remote_field.related_name == "thanksio_connection"
+
+
+@pytest.mark.parametrize(
+    ("function", "parameters"),
+    [
+        (ThanksIOConnection.get_access_token, "(self)"),
+        (ThanksIOConnection.aget_access_token, "(self)"),
+        (ThanksIOConnection.refresh, "(self, force=False)"),
+        (ThanksIOConnection.disconnect, "(self)"),
+        (models.ThanksIOConnectionManager.for_user, "(self, user)"),
+        (models.ThanksIOConnectionManager.connect, "(self, user, token_set, *, thanksio_user_id='')"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_the_parameters(function, parameters):
+    signature = inspect.signature(function)
+    bare = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in signature.parameters.values()]
+    assert str(inspect.Signature(bare)) == parameters
+    assert all(parameter.annotation != parameter.empty for parameter in list(signature.parameters.values())[1:])
+    assert signature.return_annotation != signature.empty
+
+
+def test_the_properties_and_states_of_a_connection():
+    for name in ("api", "is_connected", "needs_reconnect"):
+        assert isinstance(vars(ThanksIOConnection)[name], property)
+    assert dict(ThanksIOConnection.Status.choices).keys() == {"connected", "reconnect_required"}
+
+
+def test_the_api_client():
+    assert public(ThanksIOClient) == {"delete", "get", "patch", "post", "put"}
+    assert public(Mailers) == {"giftcard", "magnacard", "notecard", "postcard", "windowedletter", "windowlessletter"}
+    assert list(inspect.signature(TokenSet).parameters) == [
+        "access_token",
+        "refresh_token",
+        "expires_in",
+        "token_type",
+        "scope",
+        "expires_at",
+    ]
+
+
+def test_the_template_tags():
+    assert set(register.tags) == {"thanksio_connect_button", "thanksio_connection", "thanksio_reconnect_notice"}
+    assert engines["django"].from_string("{% load thanksio_connect %}")
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("connection", "/thanksio/"),
+        ("connect", "/thanksio/connect/"),
+        ("callback", "/thanksio/callback/"),
+        ("disconnect", "/thanksio/disconnect/"),
+    ],
+)
+def test_the_url_names(name, path):
+    assert reverse(f"thanksio_connect:{name}") == path
+
+
+def test_the_testing_package():
+    assert set(testing.__all__) == {
+        "FakeThanksIO",
+        "Fault",
+        "Grant",
+        "GrantEvent",
+        "Pair",
+        "RequestRecord",
+        "ThanksIOServer",
+        "Token",
+    }
+
+
+def test_the_package_is_typed():
+    assert resources.files("thanksio_connect").joinpath("py.typed").is_file()
+
+
+PUBLIC = [
+    *(getattr(exceptions, name) for name in sorted(own(exceptions))),
+    *(getattr(models, name) for name in sorted(own(models)) if inspect.isclass(getattr(models, name))),
+    ThanksIOClient,
+    Mailers,
+    TokenSet,
+    *(getattr(testing, name) for name in testing.__all__),
+]
+
+
+@pytest.mark.parametrize("item", PUBLIC, ids=lambda item: item.__name__)
+def test_public_names_have_docstrings(item):
+    assert item.__doc__
+    for name, member in vars(item).items():
+        if not name.startswith("_") and inspect.isfunction(member):
+            assert member.__doc__, f"{item.__name__}.{name}"
