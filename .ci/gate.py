@@ -115,10 +115,10 @@ def main() -> int:
     )  # the README's python3
     handed_on = SCRATCH / "services.env"
     handed_on.touch()
-    results: list[Result] = [
-        Part("system: packages and services", ["bash", CI / "system.sh", handed_on]).run(environment)
-    ]
+    system = Part("system: packages and services", ["bash", CI / "system.sh", handed_on])
+    results: list[Result] = [system.run(REPOSITORY, environment)]
     environment |= dict(line.split("=", 1) for line in handed_on.read_text().splitlines())
+    trees = [(oldest, REPOSITORY), (newest, copy_of_the_tree(SCRATCH / "tree"))]
     trees = [(oldest, REPOSITORY), (newest, copy_of_the_tree(SCRATCH / "tree"))]
     lanes = [threading.Thread(target=run_lane, args=(parts(tree), tree, environment, results)) for parts, tree in trees]
     for lane in lanes:
