@@ -72,8 +72,9 @@ def write_addresses(directory: Path, product_url: str, sandbox_url: str) -> None
 
 def child_environment(directory: Path, product_url: str, sandbox_url: str) -> dict[str, str]:
     """The environment of the demo's processes: its own keys and addresses, whatever the shell exports."""
+    dropped = {*MAKERS, "DJANGO_SETTINGS_MODULE"}
     environment = {
-        name: value for name, value in os.environ.items() if name not in MAKERS and not name.startswith("THANKSIO_")
+        name: value for name, value in os.environ.items() if name not in dropped and not name.startswith("THANKSIO_")
     }
     return environment | {
         "THANKSIO_DEMO_DIR": str(directory),
