@@ -453,6 +453,13 @@ def test_strict_session_cookie_comes_back_over_a_page_of_ours(browser, thanksio,
     assert connection_of(user)
 
 
+def test_strict_session_under_login_required_middleware(browser, thanksio, settings):
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "django.contrib.auth.middleware.LoginRequiredMiddleware"]
+    callback = browser.allow(thanksio)
+    browser.forget_session()
+    assert browser.get(callback).status_code == 200
+
+
 def test_bounce_page_escapes_what_came(db, thanksio):
     html = Browser().get(CALLBACK, {"state": '"><script>', "code": "'><b>"}).content.decode()
     assert "<script>" not in html
