@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import environ
 from django.conf import settings
@@ -189,10 +189,10 @@ def oauth_client() -> OAuthClient:
 
 def encryption_keys() -> tuple[str | bytes, ...]:
     """``FIELD_ENCRYPTION_KEY`` as a tuple, newest first: the first encrypts, each decrypts."""
-    value = cast("Any", getattr(settings, "FIELD_ENCRYPTION_KEY", None))
+    value: Any = getattr(settings, "FIELD_ENCRYPTION_KEY", None)
     if value is None or value == "":
         return ()
-    return tuple(value) if isinstance(value, list | tuple) else (value,)
+    return tuple(value) if isinstance(value, (list, tuple)) else (value,)
 
 
 def project_setting(name: str, default: Any = None) -> Any:

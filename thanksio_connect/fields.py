@@ -26,12 +26,13 @@ KEY_HELP = (
 
 
 @lru_cache(maxsize=8)
-def _cipher(keys: tuple[str | bytes, ...]) -> MultiFernet:
+def _cipher(keys: tuple[str | bytes, ...]) -> Fernet | MultiFernet:
     """The cipher for these keys; built once for each value that the setting takes."""
     if not keys:
         raise ThanksIOConfigurationError(KEY_HELP.format(problem="missing"), code="encryption_key")
     try:
-        return MultiFernet([Fernet(key) for key in keys])
+        ciphers = [Fernet(key) for key in keys]
+        return ciphers[0] if len(ciphers) == 1 else MultiFernet(ciphers)
     except (ValueError, TypeError):
         pass  # the error is raised outside, so that it carries no piece of the key
     raise ThanksIOConfigurationError(KEY_HELP.format(problem="malformed"), code="encryption_key")
@@ -108,7 +109,9 @@ class EncryptedTokenDescriptor(DeferredAttribute):
     """Reads decrypt on demand, writes wrap; the instance's ``__dict__`` only ever holds :class:`EncryptedValue`."""
 
     def __get__(self, instance: Model | None, cls: type[Model] | None = None) -> Any:
-        value = super().__get__(instance, cls)
+        value = None if instance is None else instance.__dict__.get(self.field.attname)
+        if not isinstance(value, EncryptedValue):
+            value = super().__get__(instance, cls)  # deferred, empty, or read on the class
         return value.decrypt() if isinstance(value, EncryptedValue) else value
 
     def __set__(self, instance: Model, value: object) -> None:

@@ -39,12 +39,12 @@ def needs_renewal(connection: Connection) -> bool:
     now = datetime.now(UTC)
     if expires_at is None:
         return connection.next_refresh_at <= now
-    left = (expires_at - now).total_seconds()
-    if left <= 0:
+    if expires_at <= now:
         return True
-    obtained_at = connection.last_refreshed_at or connection.connected_at
-    lifetime = (expires_at - obtained_at).total_seconds()
-    if left > lifetime / 2 or left > app_settings.refresh_leeway_seconds:
+    left = expires_at - now
+    if left > now - (connection.last_refreshed_at or connection.connected_at):
+        return False  # more than half of its lifetime: the common case, which looks up no setting
+    if left.total_seconds() > app_settings.refresh_leeway_seconds:
         return False
     return not connection.failure_count or connection.next_refresh_at <= now
 
