@@ -94,17 +94,18 @@ def is_lock_error(error: DatabaseError) -> bool:
     return bool(cause is not None and cause.args and cause.args[0] in {1205, 1213, 1020})
 
 
-def durably(alias: str, write: Callable[[str], T], *, budget_seconds: float) -> T:
+def durably(alias: str, write: Callable[[str], T], *, budget_seconds: float, may_block: bool = True) -> T:
     """Run ``write(using)`` in a transaction on a fresh private connection, again and again until it is committed.
 
-    ``write`` must be repeatable: a commit whose reply was lost runs it once more. Raises the database's error when the
-    budget is used up.
+    ``write`` must be repeatable: a commit whose reply was lost runs it once more. ``may_block`` is False for a step
+    that waits for no lock, and so needs no bound. Raises the database's error when the budget is used up.
     """
     deadline, delay = time.monotonic() + budget_seconds, 0.02
     while True:
         try:
             with own_connection(alias) as using, transaction.atomic(using=using):
-                bound_lock_wait(using)
+                if may_block:
+                    bound_lock_wait(using)
                 return write(using)
         except _LOST_IN_TRANSIT as error:
             if isinstance(error, _PERMANENT) or time.monotonic() > deadline:
@@ -114,12 +115,12 @@ def durably(alias: str, write: Callable[[str], T], *, budget_seconds: float) -> 
         delay = min(2 * delay, 0.5)
 
 
-def at_once(alias: str, write: Callable[[str], T]) -> T:
+def at_once(alias: str, write: Callable[[str], T], *, may_block: bool = True) -> T:
     """Run ``write(using)`` on the caller's connection: in a savepoint, or in a transaction of its own."""
     nested = in_transaction(alias)
     if connections[alias].vendor == "sqlite" and not nested:
         return write(alias)  # each statement commits itself; a transaction would read first and then fail to write
     with transaction.atomic(using=alias):
-        if not nested:
+        if may_block and not nested:
             bound_lock_wait(alias)
         return write(alias)

@@ -47,13 +47,13 @@ class Place:
         self.lease_seconds = lease_seconds
         self.probed: tuple[bool, Row | None] | None = None
 
-    def run(self, step: Callable[[str], T]) -> T:
-        """One short step, committed when this returns."""
-        return databases.at_once(self.alias, step)
+    def run(self, step: Callable[[str], T], *, may_block: bool = True) -> T:
+        """One short step, committed when this returns. ``may_block``: it waits for row locks."""
+        return databases.at_once(self.alias, step, may_block=may_block)
 
     def load(self) -> Row | None:
-        """Read the row as committed."""
-        return self.run(lambda using: rows.load(using, self.key))
+        """Read the row as committed, in one statement without a transaction."""
+        return rows.load(self.alias, self.key)
 
     def claim(self) -> tuple[bool, Row | None]:
         """Take the lease."""
@@ -61,7 +61,9 @@ class Place:
             (result, self.probed) = (self.probed, None)
             return result
         try:
-            return self.run(lambda using: rows.claim(using, self.key, self.lease_id, self.lease_seconds))
+            return self.run(
+                lambda using: rows.claim(using, self.key, self.lease_id, self.lease_seconds), may_block=False
+            )
         except DatabaseError as error:
             if not databases.is_lock_error(error):
                 raise
@@ -99,9 +101,14 @@ class Place:
 class OwnConnections(Place):
     """The caller is in a transaction: each step opens a private connection and closes it."""
 
-    def run(self, step: Callable[[str], T]) -> T:
+    def run(self, step: Callable[[str], T], *, may_block: bool = True) -> T:
         """One short step, committed when this returns."""
-        return databases.durably(self.alias, step, budget_seconds=0)
+        return databases.durably(self.alias, step, budget_seconds=0, may_block=may_block)
+
+    def load(self) -> Row | None:
+        """Read the row as committed."""
+        with databases.own_connection(self.alias) as using:
+            return rows.load(using, self.key)
 
     def store(self, values: dict[str, Any], after_commit: Callable[[], object]) -> tuple[bool, Row | None]:
         """Make the pair durable, whatever it takes and whatever the caller's transaction comes to."""
@@ -132,9 +139,13 @@ class CallersTransaction(Place):
     may_wait = False
     may_conclude = False
 
-    def run(self, step: Callable[[str], T]) -> T:
+    def run(self, step: Callable[[str], T], *, may_block: bool = True) -> T:
         """One short step; it stands or falls with the caller's transaction."""
-        return databases.at_once(self.alias, step)
+        return databases.at_once(self.alias, step, may_block=may_block)
+
+    def load(self) -> Row | None:
+        """Read the row as the caller sees it."""
+        return self.run(lambda using: rows.load(using, self.key))
 
     def store(self, values: dict[str, Any], after_commit: Callable[[], object]) -> tuple[bool, Row | None]:
         """Write now, and again on a private connection if the caller rolls back."""
@@ -164,7 +175,7 @@ class ManualTransaction(CallersTransaction):
             after_commit()
         return stored
 
-    def run(self, step: Callable[[str], T]) -> T:
+    def run(self, step: Callable[[str], T], *, may_block: bool = True) -> T:
         """One short step, without a savepoint: there is no ``atomic`` block around it."""
         return step(self.alias)
 

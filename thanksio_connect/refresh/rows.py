@@ -161,32 +161,28 @@ def claim(using: str, key: Key, lease_id: uuid.UUID, ttl_seconds: float) -> tupl
 
     Returns whether it was taken, and the row (None: locked by somebody, gone, or invisible here; :func:`load`
     tells). Repeatable with the same ``lease_id``. Waits for no row lock (SQLite has only its own busy timeout).
+    Must run in a transaction, but on SQLite.
     """
     features = connections[using].features
     if not features.has_select_for_update:
         taken = _take(using, key, lease_id, ttl_seconds)
         return taken, load(using, key)
     skip_locked = features.has_select_for_update_skip_locked
-    with transaction.atomic(using=using):
-        try:
-            with transaction.atomic(using=using, savepoint=not skip_locked):
-                row = _read(
-                    key,
-                    key.rows(using).select_for_update(
-                        skip_locked=skip_locked,
-                        nowait=not skip_locked,
-                        no_key=features.has_select_for_no_key_update,
-                    ),
-                )
-        except OperationalError:
-            if skip_locked:
-                raise
-            return False, None  # MariaDB before 10.6 has no SKIP LOCKED: NOWAIT says the same by an error
-        if row is None or row.version != key.version or (row.lease_lives and row.values["lease_id"] != lease_id):
-            return False, row
-        taken_over = row.values["lease_id"] not in (None, lease_id)
-        _take(using, key, lease_id, ttl_seconds)
-        return True, Row(values={**row.values, "outcome_unknown": row.outcome_unknown or taken_over})
+    locked = key.rows(using).select_for_update(
+        skip_locked=skip_locked, nowait=not skip_locked, no_key=features.has_select_for_no_key_update
+    )
+    try:
+        with transaction.atomic(using=using, savepoint=not skip_locked):
+            row = _read(key, locked)
+    except OperationalError:
+        if skip_locked:
+            raise
+        return False, None  # MariaDB before 10.6 has no SKIP LOCKED: NOWAIT says the same by an error
+    if row is None or row.version != key.version or (row.lease_lives and row.values["lease_id"] != lease_id):
+        return False, row
+    taken_over = row.values["lease_id"] not in (None, lease_id)
+    _take(using, key, lease_id, ttl_seconds)
+    return True, Row(values={**row.values, "outcome_unknown": row.outcome_unknown or taken_over})
 
 
 def _take(using: str, key: Key, lease_id: uuid.UUID, ttl_seconds: float) -> bool:
