@@ -118,7 +118,7 @@ def durably(alias: str, write: Callable[[str], T], *, budget_seconds: float, may
 def at_once(alias: str, write: Callable[[str], T], *, may_block: bool = True) -> T:
     """Run ``write(using)`` on the caller's connection: in a savepoint, or in a transaction of its own."""
     nested = in_transaction(alias)
-    if connections[alias].vendor == "sqlite" and not nested:
+    if connections[alias].vendor == "sqlite" and not connections[alias].in_atomic_block:
         return write(alias)  # each statement commits itself; a transaction would read first and then fail to write
     with transaction.atomic(using=alias):
         if may_block and not nested:

@@ -10,7 +10,7 @@ import logging
 import weakref
 from collections.abc import Callable
 
-from django.db import connections, transaction
+from django.db import DatabaseError, InterfaceError, connections, transaction
 
 from . import connections as databases
 
@@ -33,21 +33,37 @@ class Guard:
     def _watch(self) -> None:
         def committed() -> None:
             self._done = True
+            # Once more: the host may have gone back to a savepoint of its own making, of which Django does not hear.
+            self._try(self._confirm)
             self._after_commit()
 
         weakref.finalize(committed, self._dropped).atexit = False
-        transaction.on_commit(committed, using=self._alias)
+        connection = connections[self._alias]
+        if connection.in_atomic_block:
+            transaction.on_commit(committed, using=self._alias)
+        else:  # set_autocommit(False): on_commit() refuses, yet Django drops the list at a rollback all the same
+            connection.run_on_commit.append((set(), committed, False))
 
     def _dropped(self) -> None:
-        if self._done:
-            return
+        if not self._done:
+            self._try(self._rewrite)
+
+    def _try(self, write: Callable[[], object]) -> None:
         try:
-            self._rewrite()
-        except Exception as error:  # noqa: BLE001 - a finalizer has nobody to raise to
+            write()
+        except Exception as error:  # noqa: BLE001 - a finalizer has nobody to raise to, nor may a host's commit fail
             logger.critical(
                 "New thanks.io tokens could not be written after a rollback (%s): the connection is lost.",
                 type(error).__name__,
             )
+
+    def _confirm(self) -> None:
+        try:
+            databases.at_once(self._alias, self._write)
+        except (DatabaseError, InterfaceError):
+            if not databases.has_own_connections(self._alias):
+                raise
+            databases.durably(self._alias, self._write, budget_seconds=REWRITE_BUDGET_SECONDS)
 
     def _rewrite(self) -> None:
         connection = connections[self._alias]

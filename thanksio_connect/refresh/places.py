@@ -165,29 +165,13 @@ class InTestCase(CallersTransaction):
     second_look_seconds = 0.0
 
 
-class ManualTransaction(CallersTransaction):
-    """SQLite with ``set_autocommit(False)``: Django offers no way to hear of the rollback."""
-
-    def store(self, values: dict[str, Any], after_commit: Callable[[], object]) -> tuple[bool, Row | None]:
-        """Write now; a rollback of the caller's would lose the pair, which the log has said."""
-        stored = self.writes(values)(self.alias)
-        if stored[0]:
-            after_commit()
-        return stored
-
-    def run(self, step: Callable[[str], T], *, may_block: bool = True) -> T:
-        """One short step, without a savepoint: there is no ``atomic`` block around it."""
-        return step(self.alias)
-
-
 def choose(alias: str, key: Key, lease_seconds: float, *, must_renew: bool) -> Place | None:
     """The place for this caller. None: only the caller's transaction would do, and the token still lives, so use it."""
     if not databases.in_transaction(alias):
         return Place(alias, key, lease_seconds)
     if databases.testcase_blocks(alias):
         return InTestCase(alias, key, lease_seconds)
-    manual = not connections[alias].in_atomic_block
-    callers = (ManualTransaction if manual else CallersTransaction)(alias, key, lease_seconds)
+    callers = CallersTransaction(alias, key, lease_seconds)
     if connections[alias].vendor != "sqlite":
         own = OwnConnections(alias, key, lease_seconds)
         reached = own.probe() or own.reaches_row()

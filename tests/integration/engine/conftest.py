@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connections
 
 from tests.integration.engine import databases
 from tests.integration.engine.databases import Database

@@ -6,6 +6,7 @@ SQLite in memory can't be shared between processes, so SQLite means files here.
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -117,8 +118,20 @@ def empty() -> None:
             cursor.execute(f"DELETE FROM {table}")
 
 
-def session_count() -> int:
-    """How many sessions of other connections the server has open on this database (SQLite: 0)."""
+def session_count(*, wanted: int | None = None) -> int:
+    """How many sessions of other connections the server has open on this database (SQLite: 0).
+
+    A closed one takes the server some milliseconds: looks again, up to two seconds, while there are more than wanted.
+    """
+    for _look in range(100):
+        count = _session_count()
+        if wanted is None or count <= wanted:
+            break
+        time.sleep(0.02)
+    return count
+
+
+def _session_count() -> int:
     with connection.cursor() as cursor:
         if KIND == "postgres":
             cursor.execute(
