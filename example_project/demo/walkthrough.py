@@ -18,7 +18,7 @@ from example_project.demo.processes import Children, DemoError, free_ports, prep
 from example_project.demo.run import addresses
 from example_project.demo.story import Story
 
-ACCESS_TOKEN_SECONDS = 12
+ACCESS_TOKEN_SECONDS = 10
 LONG_RUN = re.compile(r"[\w.~+/=-]{60,}")
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from example_project.demo import keys
-from example_project.demo.processes import free_ports
+from example_project.demo import keys, walkthrough
+from example_project.demo.evidence import expect
+from example_project.demo.processes import Children, DemoError, free_ports
 
 START_SECONDS = 60
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads processes from /proc")
@@ -212,3 +213,20 @@ def test_exported_variables_do_not_reach_the_demo(tmp_path, monkeypatch):
     given = environment(tmp_path)
     assert "THANKSIO_TOKEN_URL" not in given
     assert "FIELD_ENCRYPTION_KEY" not in given
+
+
+def test_failed_step_says_what_was_expected_and_hides_what_looks_like_a_token(tmp_path):
+    token = "eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9." + "a1B2c3" * 40
+    (tmp_path / "product.log").write_text(f"first line\nspoke of {token}\n")
+    children = Children(environment(tmp_path), tmp_path)
+
+    def step() -> str:
+        expect("the row's status", "reconnect_required", "connected")
+        return ""
+
+    with pytest.raises(DemoError) as caught:
+        walkthrough._play(3, "Connect", step, children, print)
+    assert str(caught.value) == (
+        "Step 3, Connect, failed.\nthe row's status: expected 'connected', saw 'reconnect_required'\n"
+        "--- product\nfirst line\nspoke of […]\n--- sandbox\n"
+    )
