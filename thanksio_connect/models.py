@@ -92,8 +92,10 @@ class ThanksIOConnectionManager(models.Manager["ThanksIOConnection"].from_querys
             token_set = TokenSet.from_response(token_set)
         using = self._db or router.db_for_write(self.model)
         rows = self.model._base_manager.using(using).filter(user_id=user.pk)
-        known = "" if callable(thanksio_user_id) else str(thanksio_user_id or "")
-        values = granted_values(token_set, now=timezone.now()) | {"thanksio_user_id": known}
+        known = "" if callable(thanksio_user_id) else thanksio_user_id
+        values = granted_values(token_set, now=timezone.now())
+        if known:  # else an earlier one stays: nothing says that it is another account
+            values["thanksio_user_id"] = known
         before = rows.values_list("thanksio_user_id", flat=True).first()
         write = partial(self._grant, user.pk, values)
         created = write(using) if databases.in_transaction(using) else databases.persist(using, write)

@@ -19,7 +19,7 @@ from ..exceptions import ReconnectRequired
 
 logger = logging.getLogger("thanksio_connect")
 
-# The user waits, and the new tokens are not stored yet: an answer is welcome, not needed.
+# The user waits: an answer is welcome, not needed.
 _TIME_BUDGET = TransportConfig(connect_timeout_seconds=1.0, read_timeout_seconds=2.0)
 _USER_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 

@@ -178,10 +178,11 @@ def _exchange(
 def _store(request: HttpRequest, opened: AuthorizationRequest, token_set: TokenSet) -> Outcome:
     connections = ThanksIOConnection.objects.using(router.db_for_write(ThanksIOConnection))
     before = connections.filter(user_id=opened.user_id).values_list("thanksio_user_id", flat=True).first()
-    account = find_thanksio_user_id(token_set)
     user: Any = request.user
-    ThanksIOConnection.objects.connect(user, token_set, thanksio_user_id=account)
-    changed = bool(before and account and before != account)
+    connection = ThanksIOConnection.objects.connect(
+        user, token_set, thanksio_user_id=lambda: find_thanksio_user_id(token_set)
+    )
+    changed = bool(before and before != connection.thanksio_user_id)
     return Outcome(Answer.CONNECTED, opened.next_url, account_changed=changed)
 
 
