@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -18,6 +19,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 SCRATCH = Path(tempfile.mkdtemp(prefix="thanksio-gate-"))
 PART_TIMEOUT_SECONDS = 900
 _printing = threading.Lock()
+_running: set[subprocess.Popen[bytes]] = set()
 
 
 @dataclass
@@ -103,6 +105,7 @@ def _status(command: Sequence[str | Path], tree: Path, environment: Mapping[str,
         except OSError as error:
             stream.write(f"{error}\n".encode())
             return 127
+        _running.add(process)
         try:
             return process.wait(PART_TIMEOUT_SECONDS)
         except subprocess.TimeoutExpired:
@@ -110,3 +113,14 @@ def _status(command: Sequence[str | Path], tree: Path, environment: Mapping[str,
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             return 124
+        finally:
+            _running.discard(process)
+
+
+def kill_all(number: int, frame: object) -> None:
+    """A signal handler: whoever ends the gate ends its parts."""
+    for process in list(_running):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    print(f"Ended by signal {number}.\n0 passed, 1 failed", flush=True)
+    os._exit(1)
