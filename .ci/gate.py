@@ -39,6 +39,10 @@ def venv(folder: Path, version: str, requirements: str) -> Part:
     return Part(f"environment: Python {version}", ["bash", "-euc", f"{words} && {show}"])
 
 
+def axe() -> Part:
+    return Part("environment: axe-core", ["npm", "ci", "--no-audit", "--no-fund", "--prefix", "tests/e2e"])
+
+
 def tests(name: str, python: Path, database: str, *arguments: str, must_run: str) -> Part:
     return Part(
         f"tests: {name}",
@@ -52,6 +56,7 @@ def tests(name: str, python: Path, database: str, *arguments: str, must_run: str
 
 def oldest(tree: Path) -> Iterable[Part]:
     """What a newcomer types, on the oldest Python; pip picks Django 5.2 there."""
+    yield axe()
     yield Part("README: the demo's command", [sys.executable, tree / ".ci" / "readme.py", "demo"])
     yield Part(
         "README: the tests' command (SQLite, browser)",
@@ -91,6 +96,7 @@ def newest(tree: Path) -> Iterable[Part]:
     yield Part("wheel: built, checked, used", [python, tree / ".ci" / "wheel.py"])
     for name, database in (("PostgreSQL", "postgres"), ("MariaDB", "mariadb")):
         yield tests(name, python, database, "tests/integration", *NO_DATABASE, must_run=r"\.engine\.")
+    yield axe()
     yield tests("Python 3.13 on SQLite, browser", python, "sqlite", must_run=r"tests\.e2e\.test_story")
 
 
