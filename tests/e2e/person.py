@@ -96,7 +96,7 @@ class Person:
 
     def sign_in(self, username: str = "demo") -> None:
         self.go("/login/")
-        self._fill({"username": username, "password": username})
+        self.fill({"username": username, "password": username})
         self.press("main form button[type=submit]")
         assert self.is_at_product
 
@@ -115,7 +115,7 @@ class Person:
         self.press(button)
         assert self.is_at_sandbox, self.driver.current_url
         if self.has("#id_password"):
-            self._fill({"username": "demo", "password": "demo"})
+            self.fill({"username": "demo", "password": "demo"})
             self.press("main form button[type=submit], form button[type=submit]")
         assert self.has("button[name=allow]"), self.driver.current_url
 
@@ -137,7 +137,7 @@ class Person:
     def write(self, **changes: str) -> None:
         """Fill in a postcard and go on to its review."""
         self.go("/postcards/new/")
-        self._fill(LETTER | changes)
+        self.fill(LETTER | changes)
 
     def review(self, **changes: str) -> None:
         self.write(**changes)
@@ -147,7 +147,7 @@ class Person:
         self.review(**changes)
         self.press(".checkout form button.primary")
 
-    def _fill(self, values: dict[str, str]) -> None:
+    def fill(self, values: dict[str, str]) -> None:
         for name, value in values.items():
             field = self.find(f"#id_{name}")
             field.clear()

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from example_project.demo import keys, processes
 from example_project.demo.browser import Browser, Page
 from tests.e2e.letters import LETTER
+from tests.e2e.product import product_beside
 from thanksio_connect.testing import ThanksIOServer
 
 SEND = "/send/postcard"
@@ -25,17 +25,8 @@ def thanksio() -> Iterator[ThanksIOServer]:
 
 @pytest.fixture(scope="module")
 def product_url(thanksio: ThanksIOServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    directory = tmp_path_factory.mktemp("demo")
-    product = processes.Address("localhost", processes.free_ports()[0])
-    environment = keys.child_environment(directory, product.url, thanksio.url) | thanksio.settings()
-    environment |= {"THANKSIO_READ_TIMEOUT_SECONDS": "2"}
-    with processes.Children(environment, directory) as children:
-        prepared = children.start("prepare", "-m", "example_project.demo.prepare", "product")
-        assert prepared.wait() == 0, processes.tail(children.log_file("prepare"))
-        where = f"{product.host}:{product.port}"
-        server = children.start("product", "-m", "example_project.demo.serve", "product", where)
-        processes.wait_until_ready(children, server, "product", f"{product.url}/login/")
-        yield product.url
+    with product_beside(thanksio, tmp_path_factory.mktemp("demo")) as url:
+        yield url
 
 
 class Customer(Browser):
