@@ -1,0 +1,94 @@
+"""Ratios that a loaded machine can't bend: both sides take turns in one process, and their better rounds are compared."""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connections
+from django.db.backends.signals import connection_created
+
+LOOSENESS = 1.5  # what --check forgives a ratio on a loaded machine; counts are strict
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One measured number and its target. ``is_count``: exact, so never forgiven."""
+
+    what: str
+    value: float
+    limit: float
+    is_count: bool = False
+    detail: str = ""
+
+    @property
+    def is_met(self) -> bool:
+        """Whether the target is reached."""
+        return self.value <= self.limit
+
+    @property
+    def is_far_off(self) -> bool:
+        """Whether ``--check`` fails."""
+        return self.value > self.limit * (1 if self.is_count else LOOSENESS)
+
+
+def interleaved(sides: dict[str, Callable[[], object]], *, rounds: int, warm_up: int = 2) -> dict[str, float]:
+    """Seconds of each side, the lower quartile: the sides take turns, and the rounds that a busy machine spoilt drop out."""
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    order = list(sides.items())
+    for number in range(warm_up + rounds):
+        for name, run in order:
+            started = time.perf_counter()
+            run()
+            spent = time.perf_counter() - started
+            if number >= warm_up:
+                times[name].append(spent)
+        order.append(order.pop(0))
+    return {name: statistics.quantiles(spent, n=4)[0] for name, spent in times.items()}
+
+
+@contextmanager
+def statements() -> Iterator[list[str]]:
+    """The SQL of every statement of this thread, also on connections that are opened meanwhile."""
+    seen: list[str] = []
+
+    def record(execute: Callable[..., Any], sql: str, *rest: Any) -> Any:
+        seen.append(sql)
+        return execute(sql, *rest)
+
+    def watch(connection: Any, **_: Any) -> None:
+        if threading.get_ident() == thread and record not in connection.execute_wrappers:
+            connection.execute_wrappers.append(record)
+
+    thread = threading.get_ident()
+    watch(connections["default"])
+    connection_created.connect(watch)
+    try:
+        yield seen
+    finally:
+        connection_created.disconnect(watch)
+        connections["default"].execute_wrappers.remove(record)
+
+
+@contextmanager
+def decryptions() -> Iterator[list[int]]:
+    """How many Fernet decryptions happen, as the length of the list."""
+    from cryptography.fernet import Fernet
+
+    seen: list[int] = []
+    original = Fernet._decrypt_data
+
+    def counted(self: Fernet, *rest: Any) -> bytes:
+        seen.append(1)
+        return original(self, *rest)
+
+    Fernet._decrypt_data = counted  # type: ignore[method-assign]
+    try:
+        yield seen
+    finally:
+        Fernet._decrypt_data = original  # type: ignore[method-assign]

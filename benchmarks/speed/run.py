@@ -1,0 +1,23 @@
+"""Runs the measurements of speed. Imported once Django is set up."""
+
+from __future__ import annotations
+
+from django.conf import settings
+
+from benchmarks.measure import Finding
+from benchmarks.speed import fresh, refresh, table, waiters
+from thanksio_connect.testing.remote import RemoteThanksIO
+
+
+def measure(thanksio: RemoteThanksIO, *, quick: bool, only: str | None = None) -> list[Finding]:
+    """Everything, or the part named ``only``; ``quick`` takes fewer rounds and a smaller table."""
+    findings: list[Finding] = []
+    if only in (None, "fresh"):
+        findings += fresh.measure(rounds=300 if quick else 1000)
+    if only in (None, "refresh"):
+        findings += refresh.measure(thanksio, rounds=15 if quick else 60)
+    if only in (None, "waiters") and settings.DATABASE != "sqlite":
+        findings += waiters.measure(thanksio, rounds=5 if quick else 15)
+    if only in (None, "table"):
+        findings += table.measure(rows=20_000 if quick else 100_000)
+    return findings

@@ -1,0 +1,104 @@
+"""A large table: the admin's list decrypts nothing, and the bulk refresh finds its rows by an index in flat memory."""
+
+from __future__ import annotations
+
+import tracemalloc
+from datetime import UTC, datetime, timedelta
+
+from django.contrib import admin
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+
+from benchmarks.measure import Finding, decryptions, statements
+from thanksio_connect.flows.bulk import PAGE_SIZE, Selection
+from thanksio_connect.models import ThanksIOConnection
+from thanksio_connect.testing.minting import mint_access_token, mint_opaque
+
+INDEX = "thanksio_connect_due"
+
+
+def measure(*, rows: int, small: int = 2000, listed: int = 10_000) -> list[Finding]:
+    """Fill the table step by step: ``small`` rows, ``listed`` rows, ``rows`` rows, a hundredth of them due."""
+    ThanksIOConnection.objects.all().delete()
+    _fill(small)
+    few = _peak_bytes()
+    _fill(listed)
+    findings = [_listing(listed)]
+    _fill(rows)
+    many = _peak_bytes()
+    ratio = many / few
+    detail = f"{few / 1e6:.1f} and {many / 1e6:.1f} MB, pages of {PAGE_SIZE}"
+    findings.append(Finding(f"all {rows:,} rows / {small:,} rows: peak memory", ratio, 1.25, detail=detail))
+    plan = _plan()
+    findings.append(
+        Finding(f"due rows of {rows:,}: index not used", 0 if INDEX in plan else 1, 0, is_count=True, detail=plan[:90])
+    )
+    return findings
+
+
+def _fill(count: int) -> None:
+    """Bring the table to that many rows, all with the same two ciphertexts."""
+    now = datetime.now(UTC)
+    have = ThanksIOConnection.objects.count()
+    if not have:
+        user = User.objects.create(username="row-0")
+        token = mint_access_token(user_id="1", client_id="9", issued_at=now.timestamp(), expires_at=now.timestamp() + 60)
+        ThanksIOConnection.objects.create(
+            user=user,
+            access_token=token,
+            refresh_token=mint_opaque(720),
+            expires_at=now + timedelta(hours=1),
+            next_refresh_at=now + timedelta(hours=1),
+        )
+        have = 1
+    model = ThanksIOConnection.objects.order_by("pk").values("access_token", "refresh_token").first()
+    assert model is not None
+    for start in range(have, count, 2000):
+        numbers = range(start, min(start + 2000, count))
+        users = User.objects.bulk_create([User(username=f"row-{number}", password="!") for number in numbers])
+        ThanksIOConnection.objects.bulk_create(
+            ThanksIOConnection(
+                user=user,
+                access_token=model["access_token"],
+                refresh_token=model["refresh_token"],
+                expires_at=now + timedelta(hours=1),
+                next_refresh_at=now + (timedelta(hours=-1) if number % 100 == 0 else timedelta(hours=1)),
+            )
+            for number, user in zip(numbers, users, strict=True)
+        )
+    table = connection.ops.quote_name(ThanksIOConnection._meta.db_table)
+    with connection.cursor() as cursor:
+        cursor.execute(f"ANALYZE TABLE {table}" if connection.vendor == "mysql" else f"ANALYZE {table}")
+
+
+def _listing(count: int) -> Finding:
+    """The admin's list with every row on one page."""
+    options = admin.site._registry[ThanksIOConnection]
+    options.list_max_show_all = count
+    client = Client()
+    client.force_login(User.objects.create_superuser("admin"))
+    with decryptions() as seen, statements() as queries:
+        page = client.get("/admin/thanksio_connect/thanksioconnection/?all=")
+    assert page.status_code == 200, page.status_code
+    assert page.content.count(b'class="action-select"') == count
+    return Finding(
+        f"admin list of {count:,} rows: decryptions", len(seen), 0, is_count=True, detail=f"{len(queries)} queries"
+    )
+
+
+def _peak_bytes() -> int:
+    """The most memory that walking over all rows takes."""
+    selection = Selection(everything=True)
+    tracemalloc.start()
+    for _page in selection.pages():
+        pass
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
+
+
+def _plan() -> str:
+    """How the database finds the first page of due rows."""
+    queryset = Selection().rows().order_by("next_refresh_at", "pk")[:PAGE_SIZE]
+    return " ".join(queryset.explain().split())
