@@ -4,7 +4,7 @@ set -eu
 
 missing=()
 need() { dpkg -s "$1" >/dev/null 2>&1 || missing+=("$1"); }
-for package in build-essential chromium chromium-driver libmariadb-dev pkg-config git; do need "$package"; done
+for package in build-essential chromium chromium-driver libmariadb-dev pkg-config git gettext; do need "$package"; done
 command -v npm >/dev/null || missing+=(npm)
 command -v pg_ctlcluster >/dev/null || missing+=(postgresql)
 [ -x /usr/sbin/mariadbd ] || missing+=(mariadb-server)

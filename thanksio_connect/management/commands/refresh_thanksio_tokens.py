@@ -17,6 +17,7 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from ...exceptions import ThanksIOConfigurationError
 from ...flows.bulk import BulkRefresh, Selection, Summary
@@ -128,7 +129,9 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps({**summary.as_dict(), "dry_run": dry_run}))
             return
         if dry_run:
-            self.stdout.write(_("%(count)d connections would be renewed.") % {"count": summary.remaining})
+            count = summary.remaining
+            words = ngettext("%(count)d connection would be renewed.", "%(count)d connections would be renewed.", count)
+            self.stdout.write(words % {"count": count})
             return
         if self.stdout.isatty():
             self.stdout.write("\r", ending="")
