@@ -56,7 +56,7 @@ class Part:
         with _printing:
             count = f", {passed} passed, {failed} failed" if self.is_tests else ""
             print(f"{'FAIL' if failed else 'ok  '}  {self.name} ({seconds:.0f} s{count})", flush=True)
-            for note in notes:
+            for note in [*notes, *(_reports(log) if self.is_tests and not failed else [])]:
                 print(f"      {note}")
             if failed:
                 print(f"----- {self.name}: whole output -----")
@@ -87,6 +87,23 @@ class Part:
             failed += 1
             notes.append(f"exit status {status}")
         return passed, failed, notes
+
+
+def _reports(log: Path) -> list[str]:
+    """What tests report about themselves (schedules explored, rules proven): sections of their own in pytest's summary."""
+    lines: list[str] = []
+    is_report = False
+    for line in log.read_text(errors="replace").splitlines():
+        if heading := re.fullmatch(r"=+ (.+?) =+", line):
+            title = heading[1]
+            is_report = not re.search(
+                r"^(test session starts|short test summary info|.*summary.*)$|passed|failed", title
+            )
+            if is_report:
+                lines.append(f"{title}:")
+        elif is_report and line.strip():
+            lines.append(f"  {line}")
+    return lines
 
 
 def _status(command: Sequence[str | Path], tree: Path, environment: Mapping[str, str], log: Path) -> int:
