@@ -166,7 +166,8 @@ def claim(using: str, key: Key, lease_id: uuid.UUID, ttl_seconds: float) -> tupl
     features = connections[using].features
     if not features.has_select_for_update:
         taken = _take(using, key, lease_id, ttl_seconds)
-        return taken, load(using, key)
+        row = load(using, key)  # a statement of its own: a reconnect may have come between
+        return taken and row is not None and row.version == key.version, row
     skip_locked = features.has_select_for_update_skip_locked
     locked = key.rows(using).select_for_update(
         skip_locked=skip_locked, nowait=not skip_locked, no_key=features.has_select_for_no_key_update
