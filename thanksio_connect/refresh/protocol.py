@@ -144,6 +144,10 @@ def renewal(version: int, request: Request) -> Generator[Step, Any, Current]:
         if taken:
             row = _with_unknown_outcome(row)
             reply = yield Post(row)
+            if isinstance(reply, ThanksIOConfigurationError):
+                # Says nothing of the first request, whose outcome the row must remember.
+                yield Fail(row, Failure(OutcomeUnknown.code, outcome_unknown=True))
+                raise reply
     if isinstance(reply, TokenSet):
         stored, standing = yield Store(reply, rejections)
         if standing is None:
@@ -153,7 +157,7 @@ def renewal(version: int, request: Request) -> Generator[Step, Any, Current]:
         return (yield from _second_look(version, row, request))
     if isinstance(reply, ReconnectRequired):  # there is no refresh token to spend
         if request.has_expired or request.rejected:
-            yield Conclude(reply.code, access_token_dead=request.rejected)
+            yield from _concluded(reply.code, request)
         else:
             yield Release()
             if not request.is_needed:
@@ -189,7 +193,7 @@ def _claimed(version: int, request: Request) -> Generator[Step, Any, Row | Curre
 
 
 def _second_look(version: int, row: Row, request: Request) -> Generator[Step, Any, Current]:
-    """A dead grant: perhaps another worker spent the token and its pair is on the way. Believe it only after a while."""
+    """A dead grant: perhaps another worker spent the token and its pair is on the way. Believe it after a while."""
     if not request.may_conclude:
         yield Release()
         raise RefreshInProgress(code="verdict_pending")
@@ -200,13 +204,21 @@ def _second_look(version: int, row: Row, request: Request) -> Generator[Step, An
             raise NotConnected
         if now.version != version:
             return Current(now)
-    code = "lost_reply" if row.outcome_unknown else InvalidGrant.code
-    now = yield Conclude(code, access_token_dead=request.rejected)
+    # Also when another worker took the lease over meanwhile: it may have spent the token before we did.
+    code = "lost_reply" if row.outcome_unknown or now.outcome_unknown else InvalidGrant.code
+    now = yield from _concluded(code, request)
     if now is None:
         raise NotConnected
     if now.version != version:
         return Current(now)
     raise ReconnectRequired(code=code)
+
+
+def _concluded(code: str, request: Request) -> Generator[Step, Any, Row | None]:
+    now = yield Conclude(code, access_token_dead=request.rejected)
+    if now is not None and now.lease_lives:
+        yield Release()  # the verdict stood already, so nothing was written and our lease is still there
+    return now  # type: ignore[no-any-return]
 
 
 def _failed(row: Row, error: Exception) -> Generator[Step, Any, Exception]:
