@@ -1,0 +1,1 @@
+"""An in-memory row, provider and clock that drive the real protocol through every interleaving."""

@@ -1,0 +1,97 @@
+"""The moves that are not one step of a conversation: the caller's transaction, death, and the pieces of all moves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import checks
+from .conversation import Conversation
+from .rows import ModelRow
+from .state import Scenario, State, Worker
+
+
+class Moves:
+    """Each takes a state and gives another; a broken invariant raises."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario = scenario
+        self.statements = scenario.statements
+        self.conversations = [
+            Conversation(scenario.protocol, caller.version, caller.at_its_place()) for caller in scenario.callers
+        ]
+
+    # The caller's transaction, and death.
+
+    def _begin(self, state: State, me: int) -> State:
+        return self._news(self._with(state._replace(lock=me, draft=state.row), me, phase="run"), by=me)
+
+    def _unlock(self, state: State, me: int, **changes: Any) -> State:
+        state = state._replace(lock=None, draft=None)
+        return self._news(self._with(state, me, **{"phase": "done", **changes}), by=me)
+
+    def _roll_back(self, state: State, me: int, worker: Worker) -> State:
+        if not worker.broken:
+            state = count(state, "rollback")
+        if worker.hand is None:
+            return self._unlock(self._excuse(state, me, worker, told=False), me)
+        state = self._excuse(state, me, worker, told=False)
+        return self._unlock(state, me, phase="guard" if self.statements.guards_rollback else "done")
+
+    def _guard(self, state: State, me: int, worker: Worker) -> State:
+        assert worker.hand is not None
+        row = self.statements.store(state.row, me, self.scenario.callers[me].version, worker.hand, 0)
+        return self._with(self._commit(state, row, by=me), me, phase="done", hand=None)
+
+    def _crash(self, state: State, me: int, worker: Worker) -> State:
+        row = state.row
+        leaves_trace = row is not None and row.lease == me and row.token == worker.spending
+        state = self._excuse(count(state, "crash"), me, worker, told=leaves_trace)
+        state = state._replace(lost=state.lost | ({worker.hand} - {None}))
+        if state.lock == me:
+            state = self._unlock(state, me)
+        return self._with(state, me, phase="crashed", conversation=0, hand=None, note=None, news=False, broken=False)
+
+    # The pieces.
+
+    def _view(self, state: State, me: int) -> ModelRow | None:
+        return state.draft if state.lock == me else state.row
+
+    def _write(self, state: State, me: int, row: ModelRow | None) -> State:
+        return state._replace(draft=row) if state.lock == me else self._commit(state, row, by=me)
+
+    def _commit(self, state: State, row: ModelRow | None, *, by: int | None) -> State:
+        if row == state.row:
+            return state
+        checks.rows(state.row, row, state.provider)
+        state = state._replace(row=row, was_dead=state.was_dead or (row is not None and row.dead))
+        return self._news(state, by=by)
+
+    def _news(self, state: State, *, by: int | None) -> State:
+        waiting = ("run", "taken", "sent", "concluded")
+        workers = tuple(
+            worker._replace(news=True) if other != by and worker.phase in waiting else worker
+            for other, worker in enumerate(state.workers)
+        )
+        return state._replace(workers=workers)
+
+    def _excuse(self, state: State, me: int, worker: Worker, *, told: bool) -> State:
+        tokens = {worker.spending} - {None}
+        return state._replace(excused=state.excused | tokens, told=state.told | tokens if told else state.told)
+
+    def _with(self, state: State, me: int, **changes: Any) -> State:
+        workers = (*state.workers[:me], state.workers[me]._replace(**changes), *state.workers[me + 1 :])
+        return state._replace(workers=workers)
+
+    def _advance(self, state: State, me: int, result: Any) -> State:
+        conversation = self.conversations[me]
+        number = conversation.advance(state.workers[me].conversation, result)
+        outcome = conversation.outcomes[number]
+        if outcome is None:
+            return self._with(state, me, phase="run", conversation=number, note=None)
+        checks.outcome(state, self.scenario, me, outcome)
+        in_transaction = state.lock == me
+        return self._with(state, me, phase="open" if in_transaction else "done", conversation=0, note=None, news=False)
+
+
+def count(state: State, fault: str) -> State:
+    return state._replace(faults_left=state.faults_left - 1, faults=state.faults | {fault}, posts=0)

@@ -1,0 +1,164 @@
+"""Every interleaving of two and three workers that drive the real protocol, with faults at every step.
+
+The workers' steps, the crash of a worker, a lost request or reply, an expired lease, a takeover, a reconnect, a
+disconnect, a revocation at thanks.io, a rollback of the caller's transaction and the write of its guard, a store that
+fails or whose reply is lost: each may come between any two others. ``budget`` bounds the faults in one schedule,
+nothing bounds where they come. ``THANKSIO_TEST_MORE_FAULTS=1`` allows one more in each (minutes, some GB of memory).
+
+The invariants are in ``tests/unit/model/checks.py``; that they bite is shown by ``test_mutations.py``.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+import pytest
+
+from tests.unit.model.explorer import explore, replay
+from tests.unit.model.provider import Grant, Provider, Token
+from tests.unit.model.rows import ModelRow
+from tests.unit.model.state import AUTOCOMMIT, CALLERS, SQLITE, Caller, Scenario
+from tests.unit.model.world import FAULTS
+from thanksio_connect.refresh.protocol import Request
+
+MORE_FAULTS = int(os.environ.get("THANKSIO_TEST_MORE_FAULTS", "0"))
+
+NEEDED = Request()
+BULK = Request(is_needed=False)
+EXPIRED = Request(has_expired=True)
+REJECTED = Request(rejected=True)
+FORCED = Request(force=True)
+
+REVOKED = Provider((Grant(1, lives=False),))
+DEAD = ModelRow(dead=True, error="invalid_grant")
+FAILED = ModelRow(failures=2, backoff=True, error="outcome_unknown", unknown=True)
+THROTTLED = ModelRow(failures=1, backoff=True, error="throttled")
+RENEWED = ModelRow(version=2, token=Token(0, 2), recent=True)
+
+
+def scenario(budget: int, *callers: tuple[str, Request] | Caller, **more: object) -> Scenario:
+    """With every kind of fault."""
+    parts = tuple(caller if isinstance(caller, Caller) else Caller(caller[1], caller[0]) for caller in callers)
+    return Scenario(parts, FAULTS, budget, **more)  # type: ignore[arg-type]
+
+
+SCENARIOS = {
+    # Where they stand.
+    "two in autocommit": scenario(3, (AUTOCOMMIT, NEEDED), (AUTOCOMMIT, NEEDED)),
+    "two in autocommit on SQLite": scenario(3, (SQLITE, NEEDED), (SQLITE, NEEDED)),
+    "autocommit and a caller's transaction": scenario(3, (AUTOCOMMIT, NEEDED), (CALLERS, NEEDED)),
+    "SQLite and a caller's transaction": scenario(3, (SQLITE, NEEDED), (CALLERS, NEEDED)),
+    "two callers' transactions": scenario(3, (CALLERS, NEEDED), (CALLERS, NEEDED)),
+    # Why they want it.
+    "needed and bulk": scenario(3, (AUTOCOMMIT, EXPIRED), (AUTOCOMMIT, BULK)),
+    "bulk and bulk": scenario(3, (AUTOCOMMIT, BULK), (AUTOCOMMIT, BULK)),
+    "bulk and a caller's transaction": scenario(3, (AUTOCOMMIT, BULK), (CALLERS, EXPIRED)),
+    "two rejected": scenario(3, (AUTOCOMMIT, REJECTED), (AUTOCOMMIT, REJECTED)),
+    "rejected and a caller's transaction, rejected": scenario(3, (SQLITE, REJECTED), (CALLERS, REJECTED)),
+    "forced and bulk": scenario(3, (AUTOCOMMIT, FORCED), (AUTOCOMMIT, BULK)),
+    "two forced": scenario(3, (AUTOCOMMIT, FORCED), (AUTOCOMMIT, FORCED)),
+    # How the row was.
+    "dead: forced and needed": scenario(3, (AUTOCOMMIT, FORCED), (AUTOCOMMIT, NEEDED), row=DEAD, provider=REVOKED),
+    "dead: forced twice": scenario(3, (AUTOCOMMIT, FORCED), (CALLERS, FORCED), row=DEAD, provider=REVOKED),
+    "failed before: needed and bulk": scenario(3, (AUTOCOMMIT, EXPIRED), (AUTOCOMMIT, BULK), row=FAILED),
+    "throttled: needed and forced": scenario(3, (AUTOCOMMIT, EXPIRED), (AUTOCOMMIT, FORCED), row=THROTTLED),
+    "a storm of rejections": scenario(
+        3, (AUTOCOMMIT, REJECTED), (AUTOCOMMIT, NEEDED), row=ModelRow(rejections=3, recent=True)
+    ),
+    "an old instance and a fresh one": scenario(
+        3, Caller(NEEDED, version=1), Caller(NEEDED, version=2), row=RENEWED, provider=Provider((Grant(2),))
+    ),
+    "revoked before": scenario(3, (AUTOCOMMIT, NEEDED), (AUTOCOMMIT, BULK), provider=REVOKED),
+    # A provider that kills the grant when a spent token comes back.
+    "reuse detected": scenario(3, (AUTOCOMMIT, NEEDED), (AUTOCOMMIT, NEEDED), detects_reuse=True),
+    "reuse detected, in a caller's transaction": scenario(
+        3, (AUTOCOMMIT, NEEDED), (CALLERS, NEEDED), detects_reuse=True
+    ),
+    # Three.
+    "three in autocommit": scenario(2, (AUTOCOMMIT, NEEDED), (AUTOCOMMIT, NEEDED), (AUTOCOMMIT, NEEDED)),
+    "three: needed, bulk, rejected": scenario(2, (AUTOCOMMIT, EXPIRED), (AUTOCOMMIT, BULK), (AUTOCOMMIT, REJECTED)),
+    "three: one in a caller's transaction": scenario(2, (AUTOCOMMIT, NEEDED), (SQLITE, BULK), (CALLERS, NEEDED)),
+    "three callers' transactions": scenario(3, (CALLERS, NEEDED), (CALLERS, BULK), (CALLERS, REJECTED)),
+}
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_no_interleaving_breaks_an_invariant(name: str, record_property: pytest.RecordProperty) -> None:
+    explored = explore(replace(SCENARIOS[name], budget=SCENARIOS[name].budget + MORE_FAULTS))
+    record_property("scenario", f"{name}, up to {SCENARIOS[name].budget + MORE_FAULTS} faults")
+    for number in ("schedules", "states", "steps"):
+        record_property(number, getattr(explored, number))
+    assert explored.schedules > 1
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_without_faults_one_post_and_no_error(name: str) -> None:
+    assert explore(replace(SCENARIOS[name], budget=0)).schedules
+
+
+# Schedules that once broke an invariant.
+
+TWO = SCENARIOS["two in autocommit"]
+
+
+def after_second_looks(worker: str) -> list[str]:
+    return [f"{worker}: second look", f"{worker}: load"] * 4
+
+
+def test_an_unknown_outcome_is_remembered_when_the_second_sending_meets_a_wrong_secret() -> None:
+    end = replay(
+        TWO,
+        *["A: claim", "A: post", "A: reply lost", "A: claim", "A: misconfigured", "A: fail"],
+        *["B: claim", "B: post", "B: reply", *after_second_looks("B"), "B: conclude lost_reply"],
+    )
+    assert end.row is not None
+    assert end.row.dead
+
+
+def test_a_token_that_was_spent_after_a_takeover_is_a_lost_reply_for_the_first_holder_too() -> None:
+    end = replay(
+        TWO,
+        *["A: claim", "B: claim", "lease expires", "B: wait", "B: load", "B: claim", "B: post", "B: reply lost"],
+        *["A: post", "A: reply", *after_second_looks("A"), "A: conclude lost_reply"],
+    )
+    assert end.row is not None
+    assert end.row.dead
+
+
+def test_a_second_verdict_leaves_no_lease_behind() -> None:
+    end = replay(
+        TWO,
+        *["A: claim", "A: post", "A: reply lost", "A: claim", "A: post", "A: reply", *after_second_looks("A")],
+        *["B: claim", "lease expires", "B: wait", "B: load", "B: claim", "A: conclude lost_reply"],
+    )
+    assert end.row is not None
+    assert not end.row.lease_lives
+
+
+def test_a_reconnect_between_the_two_statements_of_a_claim_on_sqlite_is_noticed() -> None:
+    end = replay(
+        SCENARIOS["two in autocommit on SQLite"],
+        *["A: claim", "user reconnects", "A: claim, read"],
+    )
+    assert end.row is not None
+    assert end.row.token == Token(1, 1)
+
+
+def test_a_late_store_heals_a_verdict() -> None:
+    end = replay(
+        TWO,
+        *["A: claim", "A: post", "B: claim", "lease expires", "B: wait", "B: load", "B: claim", "B: post", "B: reply"],
+        *["B: second look in vain", "B: load"] * 4,
+        *["B: conclude lost_reply", "A: reply", "A: store"],
+    )
+    assert end.row == ModelRow(version=2, token=Token(0, 2), recent=True)
+
+
+def test_a_rollback_does_not_lose_the_pair_that_others_called_dead() -> None:
+    end = replay(
+        replace(SCENARIOS["autocommit and a caller's transaction"], budget=2),
+        *["B: begins its transaction", "B: claim", "B: post", "B: reply", "B: store", "B: rolls back"],
+        *["A: claim", "A: post", "A: reply", *["A: second look in vain", "A: load"] * 4, "A: conclude invalid_grant"],
+    )
+    assert end.row == ModelRow(version=2, token=Token(0, 2), recent=True)
