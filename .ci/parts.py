@@ -90,7 +90,7 @@ class Part:
 
 
 def _reports(log: Path) -> list[str]:
-    """What tests report about themselves (schedules explored, rules proven): sections of their own in pytest's summary."""
+    """What tests report of themselves (schedules explored, rules proven): their own sections of the summary."""
     lines: list[str] = []
     is_report = False
     for line in log.read_text(errors="replace").splitlines():
