@@ -22,6 +22,7 @@ W003  ``thanksio_connect.urls`` is not included
 W004  the Content-Security-Policy's ``form-action`` stops the way to thanks.io
 W005  ``THANKSIO_READ_TIMEOUT_SECONDS`` is so short that renewals will lose tokens
 W006  (``--deploy``) the callback's URL may become plain http behind a proxy
+W007  ``THANKSIO_CONNECTED_URL`` or ``THANKSIO_DISCONNECTED_URL`` names no URL
 ====  ========================================================================================
 """
 
@@ -32,10 +33,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.core.checks import CheckMessage, Error, Warning
-from django.urls import NoReverseMatch, reverse
+from django.shortcuts import resolve_url
+from django.urls import NoReverseMatch
 
 from .conf import app_settings, project_setting
 from .exceptions import ThanksIOConfigurationError
+from .flows.mount import own_path
 
 TAG = "thanksio_connect"
 _SHORT_READ_TIMEOUT_SECONDS = 10
@@ -91,11 +94,11 @@ def _check_read_timeout() -> list[CheckMessage]:
 
 
 def check_urls(**kwargs: Any) -> list[CheckMessage]:
-    """Whether the pages are reachable."""
+    """Whether the pages are reachable, and where they lead."""
     if not project_setting("ROOT_URLCONF"):
         return []
     try:
-        reverse("thanksio_connect:callback")
+        own_path("callback")
     except NoReverseMatch:
         return [
             Warning(
@@ -104,7 +107,25 @@ def check_urls(**kwargs: Any) -> list[CheckMessage]:
                 id="thanksio_connect.W003",
             )
         ]
-    return []
+    return [
+        Warning(
+            f"{setting} names no URL of the project: users land on the status page.",
+            hint="Give the name of a URL without arguments, or a path that begins with a slash.",
+            id="thanksio_connect.W007",
+        )
+        for setting in ("THANKSIO_CONNECTED_URL", "THANKSIO_DISCONNECTED_URL")
+        if not _leads_somewhere(setting)
+    ]
+
+
+def _leads_somewhere(setting: str) -> bool:
+    try:
+        value = getattr(app_settings, setting.removeprefix("THANKSIO_").lower())
+        return not value or bool(resolve_url(value))
+    except ThanksIOConfigurationError:  # E014, E015
+        return True
+    except NoReverseMatch:
+        return False
 
 
 def check_content_security_policy(**kwargs: Any) -> list[CheckMessage]:

@@ -113,8 +113,19 @@ def test_deployment_asks_for_what_the_callback_needs(settings):
     assert checks.check_deployment in registry.registry.deployment_checks
 
 
+@pytest.mark.parametrize("name", ["THANKSIO_CONNECTED_URL", "THANKSIO_DISCONNECTED_URL"])
+def test_landing_that_names_no_url_is_told(settings, name):
+    for good in ("", "admin:index", "/letters/", "https://app.example/"):
+        setattr(settings, name, good)
+        assert run_checks(tags=[checks.TAG]) == []
+    setattr(settings, name, "nowhere")
+    [message] = run_checks(tags=[checks.TAG])
+    assert message.id == "thanksio_connect.W007"
+    assert name in message.msg
+
+
 def test_documented_ids_are_unique_and_the_ones_in_use():
     documented = re.findall(r"^([EW]\d{3}) ", checks.__doc__, re.MULTILINE)
     assert len(documented) == len(set(documented))
     used = {check_id for _name, check_id in checks._SETTINGS} | set(checks._MISSING.values())
-    assert used | {"W003", "W004", "W005", "W006"} == set(documented)
+    assert used | {"W003", "W004", "W005", "W006", "W007"} == set(documented)

@@ -5,28 +5,35 @@ A destination that came with a request is followed only on this site (RFC 9700 4
 
 from __future__ import annotations
 
+import logging
 import unicodedata
 from urllib.parse import urlencode, urlsplit
 
 from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.http import HttpRequest, QueryDict
 from django.shortcuts import resolve_url
-from django.urls import reverse
+from django.urls import NoReverseMatch
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from ..client.urls import is_secure_url
 from ..conf import app_settings, project_setting
 from ..exceptions import ThanksIOConfigurationError
+from .mount import own_path
+
+logger = logging.getLogger("thanksio_connect")
 
 NEXT_FIELD = "next"
 MAX_NEXT_LENGTH = 2000
 
 
 def own_url(request: HttpRequest, name: str, *, next_url: str = "") -> str:
-    """The path of one of the app's pages, with the script prefix and under the namespace of this request."""
-    match = request.resolver_match
-    path = reverse(f"thanksio_connect:{name}", current_app=match.namespace if match else None)
-    return f"{path}?{urlencode({NEXT_FIELD: next_url})}" if next_url else path
+    """The path of one of the app's pages, with the script prefix and under the namespace of this request.
+
+    A destination whose encoded form is too long for a request line is left out.
+    """
+    path = own_path(name, request.resolver_match)
+    query = urlencode({NEXT_FIELD: next_url}) if next_url else ""
+    return f"{path}?{query}" if query and len(query) <= MAX_NEXT_LENGTH else path
 
 
 def safe_next(request: HttpRequest, value: str | None) -> str:
@@ -46,12 +53,22 @@ def requested_next(request: HttpRequest) -> str:
 
 def connected_url(request: HttpRequest, next_url: str = "") -> str:
     """Where to go after connecting: a safe ``next``, ``THANKSIO_CONNECTED_URL``, or the status page."""
-    return safe_next(request, next_url) or resolve_url(app_settings.connected_url or own_url(request, "connection"))
+    return safe_next(request, next_url) or _landing(request, "THANKSIO_CONNECTED_URL", app_settings.connected_url)
 
 
 def disconnected_url(request: HttpRequest, next_url: str = "") -> str:
     """Where to go after disconnecting: as above, with ``THANKSIO_DISCONNECTED_URL``."""
-    return safe_next(request, next_url) or resolve_url(app_settings.disconnected_url or own_url(request, "connection"))
+    return safe_next(request, next_url) or _landing(request, "THANKSIO_DISCONNECTED_URL", app_settings.disconnected_url)
+
+
+def _landing(request: HttpRequest, setting: str, value: str) -> str:
+    """Where the setting leads; the status page if that is nowhere: what was done is done, and is told there."""
+    if value:
+        try:
+            return resolve_url(value)
+        except NoReverseMatch:
+            logger.error("%s names no URL: users land on the status page.", setting)
+    return own_url(request, "connection")
 
 
 def login_url(request: HttpRequest, back_to: str) -> str:
