@@ -442,7 +442,7 @@ def test_strict_session_cookie_comes_back_over_a_page_of_ours(browser, thanksio,
     browser.forget_session()
     page = browser.get(callback)
     assert page.status_code == 200
-    assert page["Referrer-Policy"] == "same-origin"
+    assert page["Referrer-Policy"] == "no-referrer"
     assert "no-store" in page["Cache-Control"]
     html = page.content.decode()
     assert "<script" not in html

@@ -35,16 +35,25 @@ def digest(secret: Secret) -> str:
     return hashlib.sha256(secret.reveal().encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def _cookies(request: HttpRequest) -> list[Secret]:
+    """Every cookie of the name. A page on a sibling domain can set one more, which must not hide ours."""
+    found = [request.COOKIES.get(COOKIE_NAME, "")]
+    for pair in request.META.get("HTTP_COOKIE", "").split(";"):
+        name, _, value = pair.partition("=")
+        if name.strip() == COOKIE_NAME:
+            found.append(value.strip())
+    return [Secret(value) for value in dict.fromkeys(found) if value]
+
+
 def browser_nonce(request: HttpRequest) -> Secret:
     """This browser's nonce: from its cookie, else a new one that :func:`remember_browser` has to set."""
-    cookie = request.COOKIES.get(COOKIE_NAME, "")
-    return Secret(cookie) if _NONCE.fullmatch(cookie) else new_nonce()
+    usable = (cookie for cookie in _cookies(request) if _NONCE.fullmatch(cookie.reveal()))
+    return next(usable, None) or new_nonce()
 
 
 def is_same_browser(request: HttpRequest, browser_digest: str) -> bool:
     """Whether the request carries the nonce with this digest."""
-    cookie = request.COOKIES.get(COOKIE_NAME, "")
-    return bool(cookie) and constant_time_compare(digest(Secret(cookie)), browser_digest)
+    return any(constant_time_compare(digest(cookie), browser_digest) for cookie in _cookies(request))
 
 
 def remember_browser(request: HttpRequest, response: HttpResponseBase, nonce: Secret, redirect_uri: str) -> None:
@@ -60,7 +69,7 @@ def remember_browser(request: HttpRequest, response: HttpResponseBase, nonce: Se
         max_age=math.ceil(app_settings.state_ttl_seconds),
         path=mount if urlsplit(redirect_uri).path.startswith(mount) else "/",
         domain=project_setting("SESSION_COOKIE_DOMAIN") if app_settings.redirect_uri else None,
-        secure=request.is_secure(),
+        secure=request.is_secure() or bool(project_setting("SESSION_COOKIE_SECURE")),
         httponly=True,
         samesite="Lax",
     )

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest, QueryDict
+from django.views.decorators.debug import sensitive_variables
 
 from ..client.tokens import Secret
 from ..exceptions import InvalidState
@@ -53,6 +54,7 @@ class AuthorizationResponse:
         return Secret(urlencode({name: value for name, value in values.items() if value}))
 
 
+@sensitive_variables()
 def take_response(request: HttpRequest) -> AuthorizationResponse:
     """Read the parameters and remove them from the request.
 
@@ -64,7 +66,7 @@ def take_response(request: HttpRequest) -> AuthorizationResponse:
         query = request.GET
     except SuspiciousOperation:  # thousands of parameters
         query = None
-    _hide_query(request)
+    hide_query(request)
     if query is None or any(len(query.getlist(name)) > 1 for name in _FIELDS):
         raise InvalidState(code="malformed")
     values = {name: query.get(name, "") for name in _FIELDS}
@@ -90,7 +92,8 @@ def _loggable(values: dict[str, str], name: str) -> str:
     return "".join(char if " " <= char <= "~" else "?" for char in text)
 
 
-def _hide_query(request: HttpRequest) -> None:
+def hide_query(request: HttpRequest) -> None:
+    """Remove the query from the request, wherever the server has put a copy."""
     request.GET = QueryDict()
     request.META["QUERY_STRING"] = ""
     for name in ("REQUEST_URI", "RAW_URI"):  # servers' own copies

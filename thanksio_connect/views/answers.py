@@ -29,7 +29,7 @@ def own_page(view: View) -> View:
         response = view(request, *args, **kwargs)
         patch_cache_control(response, no_store=True, private=True)
         patch_vary_headers(response, ["Accept", "Cookie"])
-        response["Referrer-Policy"] = "same-origin"
+        response.setdefault("Referrer-Policy", "same-origin")
         response["X-Frame-Options"] = "DENY"
         return response
 

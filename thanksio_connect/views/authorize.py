@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
 from django.db import connections, transaction
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect, JsonResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_protect
@@ -17,7 +17,7 @@ from ..flows.addresses import connected_url, login_url, own_url, requested_next,
 from ..flows.authorize import check_ready, start_authorization
 from ..flows.browser import remember_browser
 from ..flows.callback import Answer, Outcome, Unfinished, find_open_request, finish_authorization
-from ..flows.response import AuthorizationResponse, take_response
+from ..flows.response import AuthorizationResponse, hide_query, take_response
 from ..flows.status import connection_of
 from .answers import View, own_page, signed_in, tell, wants_json
 from .problems import problem_response
@@ -70,9 +70,11 @@ def _outside_transactions(view: View) -> View:
 @_outside_transactions
 @login_not_required
 @own_page
-@require_http_methods(["GET"])
 def callback(request: HttpRequest) -> HttpResponse:
     """Where thanks.io sends the browser back to (RFC 6749 3.1.2). Never ends in a traceback."""
+    if request.method != "GET":
+        hide_query(request)  # Django logs the refusal with the request
+        return HttpResponseNotAllowed(["GET"])
     try:
         return _answer(request)
     except Exception as error:  # noqa: BLE001 - an error report would show the code
@@ -100,7 +102,9 @@ def _return_from_own_site(request: HttpRequest, response: AuthorizationResponse)
     A page of our own navigates here once more, which the browser sees as same-site. It needs no script.
     """
     context = {"continue_url": f"{request.path}?{response.query_again().reveal()}"}
-    return render(request, "thanksio_connect/callback_bounce.html", context)
+    page = render(request, "thanksio_connect/callback_bounce.html", context)
+    page["Referrer-Policy"] = "no-referrer"  # the next page's scripts could read this address; no form needs it here
+    return page
 
 
 def _sign_in_first(request: HttpRequest, response: AuthorizationResponse) -> HttpResponse:
