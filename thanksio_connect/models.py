@@ -101,7 +101,8 @@ class ThanksIOConnectionManager(models.Manager["ThanksIOConnection"].from_querys
         created = write(using) if databases.in_transaction(using) else databases.persist(using, write)
         connection: ThanksIOConnection = rows.get()
         if callable(thanksio_user_id) and (known := thanksio_user_id()):
-            rows.filter(version=connection.version).update(thanksio_user_id=known)
+            # Not by version: a renewal in between keeps the account, a reconnect does not.
+            rows.filter(connected_at=connection.connected_at).update(thanksio_user_id=known)
             connection.adopt({"thanksio_user_id": known})
         changed = before != known if before and known else None
         transaction.on_commit(
