@@ -125,15 +125,16 @@ def granted_values(tokens: TokenSet, *, now: datetime) -> dict[str, Any]:
 
 
 def _token_values(tokens: TokenSet, *, now: datetime) -> dict[str, Any]:
+    expires_at = schedule.as_stored(tokens.expires_at)
     return {
         "access_token": tokens.access_token,
         "token_type": tokens.token_type[:40],
-        "expires_at": tokens.expires_at,
+        "expires_at": expires_at,
         "status": Status.CONNECTED,
         "outcome_unknown": False,
         "lease_id": None,
         "lease_expires_at": None,
-        "next_refresh_at": schedule.due_at(tokens.expires_at, obtained_at=now),
+        "next_refresh_at": schedule.due_at(expires_at, obtained_at=now),
         "failure_count": 0,
         "last_error_code": "",
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from django.utils import timezone
@@ -27,16 +27,23 @@ class Connection(Protocol):
     status: str
 
 
+def as_stored(moment: datetime | None) -> datetime | None:
+    """An aware moment in the form in which the project keeps datetimes: naive and local with ``USE_TZ = False``."""
+    if moment is None or timezone.is_aware(timezone.now()):
+        return moment
+    return timezone.make_naive(moment, timezone.get_default_timezone())
+
+
 def is_expired(connection: Connection) -> bool:
     """Whether the access token's lifetime is over; an unknown lifetime never is (a 401 tells)."""
     expires_at = connection.expires_at
-    return expires_at is not None and expires_at <= datetime.now(UTC)
+    return expires_at is not None and expires_at <= timezone.now()
 
 
 def needs_renewal(connection: Connection) -> bool:
     """Whether the helper should try to renew: less than the leeway is left, and no backoff of a failure lasts."""
     expires_at = connection.expires_at
-    now = datetime.now(UTC)
+    now = timezone.now()
     if expires_at is None:
         return connection.next_refresh_at <= now
     if expires_at <= now:

@@ -1,0 +1,241 @@
+"""Holders that die or sleep, late results, reconnects and disconnects meanwhile, and clocks that disagree.
+
+Broken on purpose, these fail: a store by lease owner, a verdict without a second look, a lease on the worker's clock.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+
+from tests.integration.engine import databases
+from tests.integration.engine.databases import KIND
+from tests.integration.engine.processes import Failed
+from thanksio_connect.models import ThanksIOConnection
+
+LEASE_SECONDS = 1.0
+
+
+@pytest.fixture
+def holder(start_worker, settings):
+    """A worker whose lease is much shorter than its exchange may last: it can be late."""
+    worker = start_worker()
+    deadline = settings.THANKSIO_READ_TIMEOUT_SECONDS + 5
+    worker.call("patch", lease_margin=LEASE_SECONDS - deadline, looks=0.05)
+    return worker
+
+
+@pytest.fixture
+def other(start_worker):
+    worker = start_worker()
+    worker.call("patch", looks=0.05)
+    return worker
+
+
+def outlive_the_lease():
+    time.sleep(LEASE_SECONDS + 0.3)
+
+
+def assert_live(thanksio, row, *, version):
+    pair = thanksio.live_pair(thanksio.grant_of(row))
+    stored = ThanksIOConnection.objects.get(pk=row.pk)
+    assert (stored.refresh_token, stored.access_token) == (pair.refresh_token, pair.access_token)
+    assert (stored.version, stored.status, stored.lease_id) == (version, "connected", None)
+
+
+def outcomes(thanksio):
+    return [record.outcome for record in thanksio.token_requests("refresh_token")]
+
+
+def test_holder_killed_before_thanksio_acted(thanksio, connected, holder, other):
+    row = connected()
+    fault = thanksio.next_token(hold="before", lose_reply="before")
+    holder.begin("token", pk=row.pk)
+    fault.wait_reached()
+    holder.kill()
+    fault.release()
+    assert other.call("token", pk=row.pk) == thanksio.live_pair(thanksio.grant_of(row)).access_token
+    assert_live(thanksio, row, version=2)
+    assert outcomes(thanksio) == ["not_processed", "ok"]
+
+
+def test_holder_killed_after_thanksio_acted_is_told_as_a_lost_reply(thanksio, connected, holder, other):
+    row = connected()
+    fault = thanksio.next_token(hold="after", lose_reply="after")
+    holder.begin("token", pk=row.pk)
+    fault.wait_reached()
+    holder.kill()
+    fault.release()
+    with pytest.raises(Failed) as caught:
+        other.call("token", pk=row.pk)
+    assert (caught.value.kind, caught.value.code) == ("ReconnectRequired", "lost_reply")
+    stored = ThanksIOConnection.objects.get(pk=row.pk)
+    assert (stored.status, stored.last_error_code, stored.version) == ("reconnect_required", "lost_reply", 1)
+    assert outcomes(thanksio) == ["ok", "invalid_grant"]
+
+
+@pytest.mark.parametrize("variant", databases.VARIANTS[:2], indirect=True)
+def test_holder_stopped_past_its_lease_comes_back_with_the_pair_and_heals_the_verdict(
+    thanksio, connected, holder, other
+):
+    row = connected()
+    fault = thanksio.next_token(hold="after")
+    holder.begin("token", pk=row.pk)
+    fault.wait_reached()
+    holder.signal(signal.SIGSTOP)
+    fault.release()
+    outlive_the_lease()
+    with pytest.raises(Failed, match="lost_reply"):
+        other.call("token", pk=row.pk)
+    holder.signal(signal.SIGCONT)
+    assert holder.end() == thanksio.live_pair(thanksio.grant_of(row)).access_token
+    assert_live(thanksio, row, version=2)
+    assert other.call("token", pk=row.pk) == holder.call("token", pk=row.pk)
+    assert outcomes(thanksio) == ["ok", "invalid_grant"]
+
+
+def test_holder_comes_back_while_its_successor_looks_again(thanksio, connected, holder, start_worker):
+    other = start_worker()  # with the pauses as they are
+    row = connected()
+    fault = thanksio.next_token(hold="after")
+    holder.begin("token", pk=row.pk)
+    fault.wait_reached()
+    holder.signal(signal.SIGSTOP)
+    fault.release()
+    outlive_the_lease()
+    other.begin("token", pk=row.pk)
+    thanksio.wait_for_token_requests(2)
+    time.sleep(0.3)
+    holder.signal(signal.SIGCONT)
+    assert holder.end() == other.end() == thanksio.live_pair(thanksio.grant_of(row)).access_token
+    assert_live(thanksio, row, version=2)
+
+
+def test_successor_renews_and_the_late_holder_takes_its_token(thanksio, connected, holder, other):
+    row = connected()
+    fault = thanksio.next_token(hold="before")
+    holder.begin("token", pk=row.pk)
+    fault.wait_reached()
+    outlive_the_lease()
+    assert other.call("token", pk=row.pk) == thanksio.live_pair(thanksio.grant_of(row)).access_token
+    fault.release()
+    assert holder.end() == other.call("token", pk=row.pk)
+    assert_live(thanksio, row, version=2)
+
+
+@pytest.mark.parametrize("state", ["autocommit", "transaction"])
+def test_reconnect_during_a_renewal_wins(thanksio, connected, holder, other, state):
+    if KIND == "sqlite" and state == "transaction":
+        pytest.skip("SQLite lets one transaction write at a time")
+    row = connected()
+    fault = thanksio.next_token(hold="after")
+    holder.begin("token" if state == "autocommit" else "token_in_transaction", pk=row.pk)
+    fault.wait_reached()
+    new = thanksio.issue()
+    other.call("reconnect", pk=row.pk, access_token=new.access_token, refresh_token=new.refresh_token)
+    fault.release()
+    assert holder.end() == new.access_token
+    stored = ThanksIOConnection.objects.get(pk=row.pk)
+    assert (stored.access_token, stored.refresh_token, stored.version) == (new.access_token, new.refresh_token, 2)
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["gone", "connected_again"])
+def test_disconnect_during_a_renewal_wins(thanksio, connected, holder, other, again):
+    row = connected()
+    fault = thanksio.next_token(hold="after")
+    holder.begin("token", pk=row.pk)
+    fault.wait_reached()
+    other.call("disconnect", pk=row.pk)
+    new = thanksio.connect(row.user) if again else None
+    fault.release()
+    with pytest.raises(Failed, match="NotConnected"):
+        holder.end()
+    if new is None:
+        assert not ThanksIOConnection.objects.exists()
+    else:
+        stored = ThanksIOConnection.objects.get()
+        assert (stored.pk, stored.access_token, stored.version) == (new.pk, new.access_token, 1)
+
+
+def test_a_verdict_about_the_old_grant_does_not_touch_a_new_one(thanksio, connected, other, start_worker):
+    slow = start_worker()
+    row = connected()
+    thanksio.revoke(row)
+    slow.begin("token", pk=row.pk)
+    thanksio.wait_for_token_requests(1)
+    new = thanksio.issue()
+    other.call("reconnect", pk=row.pk, access_token=new.access_token, refresh_token=new.refresh_token)
+    assert slow.end() == new.access_token
+    stored = ThanksIOConnection.objects.get(pk=row.pk)
+    assert (stored.status, stored.version, stored.last_error_code) == ("connected", 2, "")
+
+
+def test_an_instance_loaded_before_anothers_renewal_uses_the_newer_token(thanksio, connected, start_worker):
+    first, second = start_worker(), start_worker()
+    row = connected()
+    second.call("load", pk=row.pk)
+    token = first.call("token", pk=row.pk)
+    assert second.call("token", pk=row.pk) == token
+    assert thanksio.count("refresh_token") == 1
+
+
+@pytest.mark.parametrize("hours", [(3, -3), (-26, 26)], ids=str)
+def test_clocks_that_disagree_cost_renewals_but_no_connection(thanksio, connected, start_worker, hours):
+    workers = [start_worker() for _hours in hours]
+    for worker, shift in zip(workers, hours, strict=True):
+        worker.call("shift_clock", seconds=shift * 3600)
+    row = connected()
+    for _round in range(3):
+        for worker in workers:
+            assert thanksio.is_live(worker.call("api_call", pk=row.pk))
+    assert set(outcomes(thanksio)) == {"ok"}
+    assert len(outcomes(thanksio)) <= 7
+
+
+@pytest.mark.parametrize("hours", [48, -48])
+def test_a_lease_does_not_expire_by_the_clock_of_another_machine(thanksio, connected, start_worker, hours):
+    first, second = start_worker(), start_worker()
+    second.call("shift_clock", seconds=hours * 3600)
+    row = connected()
+    second.call("load", pk=row.pk)
+    fault = thanksio.next_token(hold="before")
+    first.begin("refresh", pk=row.pk)
+    fault.wait_reached()
+    second.begin("refresh", pk=row.pk)
+    time.sleep(0.5)
+    assert thanksio.count("refresh_token") == 1
+    fault.release()
+    assert thanksio.live_pair(thanksio.grant_of(row)) is None or first.end()
+    second.end()
+    assert set(outcomes(thanksio)) == {"ok"}
+
+
+@pytest.mark.parametrize("use_tz", [True, False], ids=["USE_TZ", "naive"])
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Tokyo"])
+def test_any_time_zone(thanksio, connected, start_worker, use_tz, zone):
+    """One deployment; the session's time zone on MariaDB and PostgreSQL is another still."""
+    worker = start_worker(USE_TZ=use_tz, TIME_ZONE=zone)
+    if KIND != "sqlite":
+        worker.call("session_time_zone", zone="-05:00" if KIND == "mariadb" else "Asia/Kolkata")
+    new = thanksio.issue()
+    row = connected(expires_in=3600)
+    worker.call("reconnect", pk=row.pk, access_token=new.access_token, refresh_token=new.refresh_token, expires_in=3600)
+    assert worker.call("token", pk=row.pk) == new.access_token  # fresh: nothing to renew
+    assert thanksio.count("refresh_token") == 0
+    worker.call("refresh", pk=row.pk)
+    fault = thanksio.next_token(hold="before")
+    worker.begin("refresh", pk=row.pk)
+    fault.wait_reached()
+    fault.release()
+    token = worker.end()
+    assert thanksio.is_live(token)
+    assert worker.call("token", pk=row.pk) == token
+    thanksio.next_token(status=503, retry_after=600, times=None)
+    with pytest.raises(Failed, match="Throttled"):
+        worker.call("refresh", pk=row.pk)
+    with pytest.raises(Failed, match="Throttled"):
+        worker.call("refresh", pk=row.pk)
+    assert thanksio.count("refresh_token") == 3
+    assert worker.call("token", pk=row.pk) == token
