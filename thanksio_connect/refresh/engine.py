@@ -131,6 +131,8 @@ class Renewal:
         )
         if place is None:
             return None
+        if place.patience_seconds is not None:
+            self.patience_ends = min(self.patience_ends, time.monotonic() + place.patience_seconds)
         request = replace(self.request, may_wait=place.may_wait, may_conclude=place.may_conclude)
         conversation = protocol.renewal(self.key.version, request)
         try:

@@ -31,6 +31,8 @@ logger = logging.getLogger("thanksio_connect")
 T = TypeVar("T")
 # A locked row is in the caller's hands, or in another worker's short step: its lease tells that there is such a worker.
 LOCKED_SECONDS, LOCKED_TRIES, LEASED_TRIES = 0.02, 3, 25
+# MariaDB locks the row for a child of it: two transactions with a child each would wait for one another.
+SHARED_LOCK_SECONDS = 5.0
 
 
 class Place:
@@ -39,6 +41,7 @@ class Place:
     may_wait = True
     may_conclude = True
     second_look_seconds = 0.5
+    patience_seconds: float | None = None  # how long to wait for others at most, if less than one exchange may take
 
     def __init__(self, alias: str, key: Key, lease_seconds: float) -> None:
         self.alias = alias
@@ -181,6 +184,8 @@ def choose(alias: str, key: Key, lease_seconds: float, *, must_renew: bool) -> P
             return None
         if not callers.probe() and reached is None:
             own.probed = None
+            if not connections[alias].features.has_select_for_no_key_update:
+                own.patience_seconds = SHARED_LOCK_SECONDS
             return own  # somebody else's lock: wait for it there
         reason = "the transaction holds, or has just created, the connection's row"
     elif not must_renew:

@@ -1,0 +1,278 @@
+"""The pair in memory survives the database: killed sessions, lock timeouts, deadlocks and a restart before the store.
+
+Broken on purpose, these fail: a store that is tried once, one that is tried again on the connection that died.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+import time
+from contextlib import contextmanager, nullcontext, suppress
+
+import pytest
+from django.contrib.auth.models import Group
+from django.db import connection, connections, transaction
+
+from tests.integration.engine import databases
+from tests.integration.engine.databases import KIND
+from tests.integration.engine.processes import Failed
+from thanksio_connect.exceptions import RefreshInProgress
+from thanksio_connect.models import ThanksIOConnection
+
+servers_only = pytest.mark.skipif(KIND == "sqlite", reason="SQLite has no sessions to kill")
+
+
+def assert_live(thanksio, row, *, version=2):
+    pair = thanksio.live_pair(thanksio.grant_of(row))
+    stored = ThanksIOConnection.objects.get(pk=row.pk)
+    assert (stored.refresh_token, stored.access_token) == (pair.refresh_token, pair.access_token)
+    assert (stored.version, stored.status, stored.lease_id) == (version, "connected", None)
+    return pair.access_token
+
+
+def kill(session):
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT pg_terminate_backend({session})" if KIND == "postgres" else f"KILL {session}")
+
+
+def waiting():
+    """The sessions that wait for a lock."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            if KIND == "postgres"
+            else "SELECT id FROM information_schema.processlist WHERE db = database() AND command = 'Query' "
+            "AND id <> connection_id() AND info LIKE 'UPDATE %'"
+        )
+        return [number for (number,) in cursor.fetchall()]
+
+
+def answer(worker):
+    try:
+        return worker.end(20)
+    except Failed as failed:
+        if failed.kind == "RefreshInProgress":
+            raise RefreshInProgress from failed
+        raise
+
+
+def until(condition, timeout_seconds=10):
+    end = time.monotonic() + timeout_seconds
+    while not (result := condition()):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    return result
+
+
+@contextmanager
+def locked_by_another(row):
+    """Another session holds the row; this one stays in autocommit, for statistics are frozen in a transaction."""
+    ready, done = threading.Event(), threading.Event()
+
+    def hold():
+        with transaction.atomic():
+            ThanksIOConnection.objects.select_for_update().get(pk=row.pk)
+            ready.set()
+            done.wait(30)
+        connections.close_all()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    ready.wait(10)
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+@servers_only
+def test_the_session_is_killed_between_reply_and_store(thanksio, connected, start_worker):
+    worker = start_worker()
+    row = connected()
+    session = worker.call("session_id")
+    fault = thanksio.next_token(hold="after")
+    worker.begin("token", pk=row.pk)
+    fault.wait_reached()
+    kill(session)
+    fault.release()
+    assert worker.end() == assert_live(thanksio, row)
+    assert thanksio.count("refresh_token") == 1
+
+
+@servers_only
+def test_the_callers_transaction_is_killed_during_the_request(thanksio, connected, start_worker):
+    worker = start_worker()
+    row = connected()
+    session = worker.call("session_id")
+    fault = thanksio.next_token(hold="after")
+    worker.begin("token_in_transaction", pk=row.pk, state="elsewhere")
+    fault.wait_reached()
+    kill(session)
+    fault.release()
+    with pytest.raises(Failed, match="OperationalError"):  # the host's own transaction is gone
+        worker.end()
+    assert_live(thanksio, row)
+
+
+@servers_only
+@pytest.mark.parametrize("state", ["locked", "updated"])
+def test_the_transaction_that_holds_the_row_is_killed_during_the_request(thanksio, connected, start_worker, state):
+    worker = start_worker()
+    row = connected()
+    session = worker.call("session_id")
+    fault = thanksio.next_token(hold="after")
+    worker.begin("token_in_transaction", pk=row.pk, state=state)
+    fault.wait_reached()
+    kill(session)
+    fault.release()
+    with pytest.raises(Failed):
+        worker.end()
+    assert_live(thanksio, row)
+
+
+@servers_only
+@pytest.mark.parametrize("state", ["autocommit", "transaction"])
+def test_every_session_is_killed_again_and_again_while_the_store_waits(thanksio, connected, start_worker, state):
+    worker = start_worker()
+    row = connected()
+    fault = thanksio.next_token(hold="after")
+    worker.begin("token" if state == "autocommit" else "token_in_transaction", pk=row.pk)
+    fault.wait_reached()
+    with locked_by_another(row):
+        fault.release()
+        for _time in range(3):
+            session = until(waiting)[0]
+            kill(session)
+            until(lambda gone=session: gone not in waiting())
+    assert worker.end() == assert_live(thanksio, row)
+
+
+@servers_only
+@pytest.mark.parametrize("state", ["autocommit", "transaction"])
+def test_lock_and_statement_timeouts_of_the_server_end(thanksio, connected, database, start_worker, state):
+    option = (
+        {"options": "-c statement_timeout=400"}
+        if KIND == "postgres"
+        else {"init_command": "SET SESSION innodb_lock_wait_timeout=1"}
+    )
+    worker = start_worker(database={**database, "OPTIONS": option})
+    row = connected()
+    fault = thanksio.next_token(hold="after")
+    worker.begin("token" if state == "autocommit" else "token_in_transaction", pk=row.pk)
+    fault.wait_reached()
+    with transaction.atomic():
+        ThanksIOConnection.objects.select_for_update().get(pk=row.pk)
+        fault.release()
+        time.sleep(2.5)
+    assert worker.end() == assert_live(thanksio, row)
+
+
+@servers_only
+@pytest.mark.parametrize("state", ["autocommit", "transaction"])
+def test_the_server_calls_the_store_a_deadlock_twice(thanksio, connected, start_worker, state):
+    """A trigger raises the server's own deadlock error; a sequence counts, for it is outside of transactions."""
+    table = "thanksio_connect_thanksioconnection"
+    create = (
+        [
+            "CREATE SEQUENCE engine_fuse",
+            "CREATE FUNCTION engine_blow() RETURNS trigger AS $$ BEGIN IF nextval('engine_fuse') < 3 THEN "
+            "RAISE EXCEPTION 'deadlock detected' USING ERRCODE = '40P01'; END IF; RETURN NEW; END $$ LANGUAGE plpgsql",
+            f"CREATE TRIGGER engine_trigger BEFORE UPDATE ON {table} FOR EACH ROW "
+            "WHEN (OLD.version <> NEW.version) EXECUTE FUNCTION engine_blow()",
+        ]
+        if KIND == "postgres"
+        else [
+            "CREATE SEQUENCE engine_fuse",
+            f"CREATE TRIGGER engine_trigger BEFORE UPDATE ON {table} FOR EACH ROW IF OLD.version <> NEW.version THEN "
+            "IF NEXTVAL(engine_fuse) < 3 THEN SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213; END IF; END IF",
+        ]
+    )
+    remove = (
+        [f"DROP TRIGGER engine_trigger ON {table}", "DROP FUNCTION engine_blow", "DROP SEQUENCE engine_fuse"]
+        if KIND == "postgres"
+        else ["DROP TRIGGER engine_trigger", "DROP SEQUENCE engine_fuse"]
+    )
+    worker = start_worker()
+    row = connected()
+    with connection.cursor() as cursor:
+        for statement in create:
+            cursor.execute(statement)
+        try:
+            token = worker.call("token" if state == "autocommit" else "token_in_transaction", pk=row.pk)
+            cursor.execute("SELECT nextval('engine_fuse')" if KIND == "postgres" else "SELECT NEXTVAL(engine_fuse)")
+            assert cursor.fetchone()[0] == 4
+        finally:
+            for statement in remove:
+                cursor.execute(statement)
+    assert token == assert_live(thanksio, row)
+
+
+@pytest.mark.skipif(KIND != "sqlite", reason="SQLite's one writer")
+@pytest.mark.parametrize("variant", databases.VARIANTS, indirect=True)
+def test_another_process_writes_for_longer_than_sqlite_waits(thanksio, connected, database, start_worker):
+    options = {**database["OPTIONS"], "timeout": 0.3}
+    worker = start_worker(database={**database, "OPTIONS": options})
+    row = connected()
+    fault = thanksio.next_token(hold="after")
+    worker.begin("token", pk=row.pk)
+    fault.wait_reached()
+    with transaction.atomic():
+        Group.objects.create(name="a long write")
+        fault.release()
+        time.sleep(1.5)
+    assert worker.end() == assert_live(thanksio, row)
+
+
+@servers_only
+def test_holders_of_a_child_and_of_the_row_block_nobody_for_long(thanksio, connected, start_worker):
+    """Several transactions with an uncommitted child: on MariaDB none can lock the row, and none may wait for long."""
+    first, second = start_worker(), start_worker()
+    row = connected()
+    hold = threading.Event()
+
+    def keep_a_child():
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(f"INSERT INTO {databases.NOTE_TABLE} VALUES (77, %s)", [row.pk])
+            hold.wait(30)
+        connections.close_all()
+
+    thread = threading.Thread(target=keep_a_child)
+    thread.start()
+    time.sleep(0.3)
+    started = time.monotonic()
+    try:
+        first.begin("token_in_transaction", pk=row.pk, state="child")
+        second.begin("token_in_transaction", pk=row.pk, state="child")
+        for worker in (first, second):
+            with suppress(RefreshInProgress):
+                assert thanksio.is_live(answer(worker))
+        assert time.monotonic() - started < 10
+    finally:
+        hold.set()
+        thread.join()
+    assert first.call("token", pk=row.pk) == assert_live(thanksio, row)
+
+
+@pytest.mark.skipif(
+    os.environ.get("THANKSIO_TEST_RESTART") != "1", reason="restarts the server: THANKSIO_TEST_RESTART=1"
+)
+@pytest.mark.skipif(KIND != "postgres", reason="restarts PostgreSQL")
+@pytest.mark.parametrize("state", ["autocommit", "transaction"])
+def test_the_server_restarts_between_reply_and_store(thanksio, connected, start_worker, state):
+    worker = start_worker()
+    row = connected()
+    fault = thanksio.next_token(hold="after")
+    worker.begin("token" if state == "autocommit" else "token_in_transaction", pk=row.pk)
+    fault.wait_reached()
+    control = ["pg_ctlcluster", "--skip-systemctl-redirect", "15", "main"]
+    subprocess.run([*control, "stop", "-m", "fast"], check=True)
+    fault.release()
+    time.sleep(1.5)
+    subprocess.run([*control, "start"], check=True)
+    with pytest.raises(Failed) if state == "transaction" else nullcontext():  # the host's own transaction is gone
+        worker.end()
+    connection.close()
+    assert_live(thanksio, row)
