@@ -1,4 +1,4 @@
-"""Ratios that a loaded machine can't bend: both sides take turns in one process, and their better rounds are compared."""
+"""Ratios that a loaded machine bends little: two sides take turns in one process; their better rounds are compared."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Finding:
 
 
 def interleaved(sides: dict[str, Callable[[], object]], *, rounds: int, warm_up: int = 2) -> dict[str, float]:
-    """Seconds of each side, the lower quartile: the sides take turns, and the rounds that a busy machine spoilt drop out."""
+    """Seconds of each side, the lower quartile: the sides take turns, and rounds that were disturbed drop out."""
     times: dict[str, list[float]] = {name: [] for name in sides}
     order = list(sides.items())
     for number in range(warm_up + rounds):

@@ -49,6 +49,8 @@ def measure(*, rounds: int) -> list[Finding]:
     return [
         Finding("fresh token: queries", len(queries), 0, is_count=True),
         Finding("fresh token: decryptions in the instance's life", len(decrypted), 1, is_count=True),
-        Finding("fresh token: first call / one decryption", statistics.median(first) / one, 1.2, detail=in_microseconds),
+        Finding(
+            "fresh token: first call / one decryption", statistics.median(first) / one, 1.2, detail=in_microseconds
+        ),
         Finding("fresh token: later call / one decryption", statistics.median(later) / one, 0.1),
     ]

@@ -82,7 +82,9 @@ def measure(thanksio: RemoteThanksIO, *, rounds: int) -> list[Finding]:
     )
     limit = 1.4 if connection.vendor != "sqlite" else 2.0
     findings.append(
-        Finding("refresh inside atomic() / by hand", inside["ours"] / inside["hand"], limit, detail=_in_milliseconds(inside))
+        Finding(
+            "refresh inside atomic() / by hand", inside["ours"] / inside["hand"], limit, detail=_in_milliseconds(inside)
+        )
     )
     thanksio.call("clear_faults")
     return findings

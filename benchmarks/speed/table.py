@@ -43,7 +43,9 @@ def _fill(count: int) -> None:
     have = ThanksIOConnection.objects.count()
     if not have:
         user = User.objects.create(username="row-0")
-        token = mint_access_token(user_id="1", client_id="9", issued_at=now.timestamp(), expires_at=now.timestamp() + 60)
+        token = mint_access_token(
+            user_id="1", client_id="9", issued_at=now.timestamp(), expires_at=now.timestamp() + 60
+        )
         ThanksIOConnection.objects.create(
             user=user,
             access_token=token,
