@@ -98,6 +98,7 @@ LANGUAGES = [
     ("zh-hans", _("Simplified Chinese")),
     ("ar", _("Arabic")),
 ]
+LOCALE_PATHS = [BASE_DIR / "locale"]
 USE_I18N = True
 USE_TZ = True
 TIME_ZONE = "UTC"

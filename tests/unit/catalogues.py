@@ -6,7 +6,8 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cached_property
+from gettext import GNUTranslations
 from pathlib import Path
 
 from django.utils.translation import template
@@ -111,12 +112,48 @@ def _body(function: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> Iter
         yield from ast.walk(statement)
 
 
-@cache
-def messages_of(package: Path) -> set[Key]:
-    """Every message of the package's modules and templates."""
-    found: set[Key] = set()
-    for file in sorted(package.rglob("*.py")):
-        found |= {call.key for call in in_python(file.read_text(encoding="utf-8"))}
-    for file in sorted(package.rglob("*.html")):
-        found |= in_template(file.read_text(encoding="utf-8"))
-    return found
+@dataclass(frozen=True)
+class Sources:
+    """The modules and templates that a folder's catalogues translate. ``apart``: what in it stays English."""
+
+    folder: Path
+    apart: tuple[str, ...] = ()
+
+    def files(self, suffix: str) -> list[Path]:
+        found = sorted(self.folder.rglob(f"*{suffix}"))
+        return [file for file in found if file.relative_to(self.folder).parts[0] not in self.apart]
+
+    @cached_property
+    def messages(self) -> set[Key]:
+        in_modules = (call.key for file in self.files(".py") for call in in_python(file.read_text(encoding="utf-8")))
+        in_pages = (key for file in self.files(".html") for key in in_template(file.read_text(encoding="utf-8")))
+        return {*in_modules, *in_pages}
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """One language of the sources: the .po file and what was compiled from it."""
+
+    sources: Sources
+    language: str
+
+    def __str__(self) -> str:
+        return f"{self.sources.folder.name}-{self.language}"
+
+    @property
+    def _folder(self) -> Path:
+        return self.sources.folder / "locale" / self.language / "LC_MESSAGES"
+
+    @cached_property
+    def entries(self) -> list[Entry]:
+        """The header among them."""
+        return list(read_po((self._folder / "django.po").read_text(encoding="utf-8")))
+
+    @property
+    def messages(self) -> list[Entry]:
+        return [entry for entry in self.entries if entry.key[1]]
+
+    @cached_property
+    def compiled(self) -> GNUTranslations:
+        with (self._folder / "django.mo").open("rb") as file:
+            return GNUTranslations(file)

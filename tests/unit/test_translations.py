@@ -1,6 +1,5 @@
 """No catalogue is behind the sources, none is broken, and pages come out in each language."""
 
-import gettext
 import re
 import shutil
 import subprocess
@@ -13,82 +12,78 @@ import pytest
 from django.template.loader import render_to_string
 from django.utils import translation
 
-from tests.unit.catalogues import in_python, in_template, messages_of, read_po
+from tests.unit.catalogues import Catalogue, Sources, in_python, in_template, read_po
 from thanksio_connect.exceptions import InvalidState, Throttled
 from thanksio_connect.views.problems import problem_of
 
-PACKAGE = Path(__file__).resolve().parents[2] / "thanksio_connect"
+REPOSITORY = Path(__file__).resolve().parents[2]
 # Language -> number of plural forms (Unicode CLDR, as Django's own catalogues have them).
 LANGUAGES = {"ar": 6, "de": 2, "es": 3, "fr": 3, "ja": 1, "pt_BR": 2, "zh_Hans": 1}
 PLACEHOLDER = re.compile(r"%\(\w+\)[a-z]|%[a-z]|\{\w*\}")
 TAG = re.compile(r"</?[a-z][^>]*>")
 UPDATE = "run `bash .ci/catalogues`, translate what is new, and run it again"
 
+APP = Sources(REPOSITORY / "thanksio_connect")
+# What the demo prints, and the sandbox, which stands for a foreign service, are English; Django names the languages.
+PRODUCT = Sources(REPOSITORY / "example_project", apart=("demo", "management", "sandbox", "settings.py"))
+CATALOGUES = [Catalogue(APP, language) for language in sorted(LANGUAGES)]
+CATALOGUES += [Catalogue(PRODUCT, language) for language in ("ar", "de")]
+
+each_catalogue = pytest.mark.parametrize("catalogue", CATALOGUES, ids=str)
 each_language = pytest.mark.parametrize("language", sorted(LANGUAGES))
 
 
-def folder(language):
-    return PACKAGE / "locale" / language / "LC_MESSAGES"
-
-
-def catalogue(language):
-    return list(read_po((folder(language) / "django.po").read_text(encoding="utf-8")))
-
-
-def messages(language):
-    return [entry for entry in catalogue(language) if entry.key[1]]
-
-
-def compiled(language):
-    with (folder(language) / "django.mo").open("rb") as file:
-        return gettext.GNUTranslations(file)
+def app_words(language):
+    return Catalogue(APP, language).compiled
 
 
 def placeholders(text):
     return Counter(PLACEHOLDER.findall(text))
 
 
-def forms_for_one_number(language):
+def forms_for_one_number(catalogue):
     """The plural forms that stand for a single number, and may say it in words (Arabic's none, one and two)."""
-    uses = Counter(compiled(language).plural(number) for number in range(1000))
+    uses = Counter(catalogue.compiled.plural(number) for number in range(1000))
     return {form for form, count in uses.items() if count == 1}
 
 
-def test_a_catalogue_for_each_language_and_no_other():
-    assert {path.name for path in (PACKAGE / "locale").iterdir()} == set(LANGUAGES)
+def test_no_catalogue_goes_untested():
+    found = {path for sources in (APP, PRODUCT) for path in (sources.folder / "locale").iterdir()}
+    assert found == {catalogue.sources.folder / "locale" / catalogue.language for catalogue in CATALOGUES}
 
 
-@each_language
-def test_catalogue_has_each_message_of_the_sources_and_no_other(language):
-    listed = {entry.key for entry in messages(language)}
-    wanted = messages_of(PACKAGE)
+@each_catalogue
+def test_catalogue_has_each_message_of_the_sources_and_no_other(catalogue):
+    listed = {entry.key for entry in catalogue.messages}
+    wanted = catalogue.sources.messages
     assert (wanted - listed, listed - wanted) == (set(), set()), UPDATE
 
 
 @pytest.mark.skipif(shutil.which("xgettext") is None, reason="needs GNU gettext (xgettext)")
-def test_makemessages_finds_the_same_messages(tmp_path, monkeypatch):
-    copy = tmp_path / "thanksio_connect"
-    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("locale", "__pycache__"))
+@pytest.mark.parametrize("sources", [APP, PRODUCT], ids=lambda sources: sources.folder.name)
+def test_makemessages_finds_the_same_messages(sources, tmp_path, monkeypatch):
+    copy = tmp_path / "copy"
+    shutil.copytree(sources.folder, copy, ignore=shutil.ignore_patterns("locale", "__pycache__", *sources.apart))
     (copy / "locale").mkdir()
     command = [sys.executable, "-m", "django", "makemessages", "--keep-pot", "--no-location", "--locale", "de"]
     monkeypatch.delenv("DJANGO_SETTINGS_MODULE")  # makemessages needs none, and would not find it there
     subprocess.run(command, cwd=copy, check=True, capture_output=True)
     found = {entry.key for entry in read_po((copy / "locale" / "django.pot").read_text(encoding="utf-8"))}
-    assert found - {("", "", "")} == messages_of(PACKAGE)
+    assert found - {("", "", "")} == sources.messages
 
 
-@each_language
-def test_every_message_is_translated_and_none_is_a_guess(language):
-    for entry in catalogue(language):
+@each_catalogue
+def test_every_message_is_translated_and_none_is_a_guess(catalogue):
+    for entry in catalogue.entries:
         assert not entry.flags & {"fuzzy", "obsolete"}, entry.key
         assert all(form.strip() for form in entry.forms), entry.key
-        assert len(entry.forms) == (LANGUAGES[language] if entry.key[2] else 1), entry.key
+        assert len(entry.forms) == (LANGUAGES[catalogue.language] if entry.key[2] else 1), entry.key
 
 
-@each_language
-def test_translations_keep_placeholders_tags_and_the_name(language):
-    single = forms_for_one_number(language)
-    for entry in messages(language):
+@each_catalogue
+def test_translations_keep_placeholders_tags_and_the_name(catalogue):
+    single = forms_for_one_number(catalogue)
+    for entry in catalogue.messages:
         _, message, plural = entry.key
         for number, form in enumerate(entry.forms):
             missing = placeholders(plural or message) - placeholders(form)
@@ -103,49 +98,52 @@ def test_translations_keep_placeholders_tags_and_the_name(language):
             assert message.endswith(".") == form.endswith((".", "。")), form
 
 
-@each_language
-def test_the_compiled_catalogue_is_that_of_the_source(language):
+@each_catalogue
+def test_the_compiled_catalogue_is_that_of_the_source(catalogue):
     expected = {}
-    for entry in catalogue(language):
+    for entry in catalogue.entries:
         context, message, plural = entry.key
         name = f"{context}\x04{message}" if context else message
         for number, form in enumerate(entry.forms):
             expected[(name, number) if plural else name] = form
-    assert compiled(language)._catalog == expected, "run `bash .ci/catalogues`"
+    assert catalogue.compiled._catalog == expected, "run `bash .ci/catalogues`"
 
 
-@each_language
-def test_the_header_says_the_language_and_nothing_that_churns(language):
-    [header] = [entry.forms[0] for entry in catalogue(language) if not entry.key[1]]
+@each_catalogue
+def test_the_header_says_the_language_and_nothing_that_churns(catalogue):
+    [header] = [entry.forms[0] for entry in catalogue.entries if not entry.key[1]]
     fields = dict(line.split(": ", 1) for line in header.splitlines())
-    assert fields["Language"] == language
+    assert fields["Language"] == catalogue.language
     assert fields["Content-Type"] == "text/plain; charset=UTF-8"
-    assert fields["Plural-Forms"].startswith(f"nplurals={LANGUAGES[language]};")
+    assert fields["Plural-Forms"].startswith(f"nplurals={LANGUAGES[catalogue.language]};")
     assert not {"POT-Creation-Date", "PO-Revision-Date", "Last-Translator"} & set(fields)
-    used = {compiled(language).plural(number) for number in (*range(200), 1_000_000)}
-    assert used == set(range(LANGUAGES[language]))
+    used = {catalogue.compiled.plural(number) for number in (*range(200), 1_000_000)}
+    assert used == set(range(LANGUAGES[catalogue.language]))
 
 
-def test_arabic_reads_from_the_right_and_isolates_what_comes_from_elsewhere():
-    for entry in messages("ar"):
+@pytest.mark.parametrize("sources", [APP, PRODUCT], ids=lambda sources: sources.folder.name)
+def test_arabic_reads_from_the_right_and_isolates_what_comes_from_elsewhere(sources):
+    for entry in Catalogue(sources, "ar").messages:
         for form in entry.forms:
+            if form == entry.key[1]:
+                continue  # a name
             text = PLACEHOLDER.sub("", form)
-            strong = [unicodedata.bidirectional(char) for char in text]
-            first = next(kind for kind in strong if kind in ("L", "R", "AL"))
-            assert first == "AL", form
+            strong = [kind for kind in map(unicodedata.bidirectional, text) if kind in ("L", "R", "AL")]
+            assert strong[0] == "AL", form
             for name in re.findall(r"%\(\w+\)s", form):
                 assert f"\u2068{name}\u2069" in form, form
-            assert form.count("\u2068") == form.count("\u2069"), form
+            assert form.count("\u2068") + form.count("\u2066") == form.count("\u2069"), form
 
 
-def test_modules_translate_lazily_what_they_say_at_import():
-    for file in PACKAGE.rglob("*.py"):
+@pytest.mark.parametrize("sources", [APP, PRODUCT], ids=lambda sources: sources.folder.name)
+def test_modules_translate_lazily_what_they_say_at_import(sources):
+    for file in sources.files(".py"):
         for call in in_python(file.read_text(encoding="utf-8")):
             assert call.is_lazy or not call.at_import, f"{file.name}:{call.line}"
 
 
 def test_templates_say_nothing_past_gettext():
-    for file in PACKAGE.rglob("*.html"):
+    for file in APP.files(".html"):
         text = re.sub(r"{% comment %}.*?{% endcomment %}", "", file.read_text(encoding="utf-8"), flags=re.DOTALL)
         text = re.sub(r"{% blocktranslate.*?{% endblocktranslate %}", "", text, flags=re.DOTALL)
         text = re.sub(r"{%.*?%}|{{.*?}}|{#.*?#}", "", text)
@@ -160,7 +158,7 @@ def test_a_page_is_rendered_in_the_language_and_its_direction(language):
         html = render_to_string("thanksio_connect/connect.html", context)
     direction = "rtl" if language == "ar" else "ltr"
     assert f'<html lang="{translation.to_language(language)}" dir="{direction}">' in html
-    words = compiled(language)
+    words = app_words(language)
     for message in ("Connect thanks.io", "Continue to thanks.io", "Cancel"):
         assert words.gettext(message) != message
         assert words.gettext(message) in html
@@ -172,7 +170,7 @@ def test_the_page_of_the_way_back_has_its_direction_too(language):
     with translation.override(translation.to_language(language)):
         html = render_to_string("thanksio_connect/callback_bounce.html", {"continue_url": "/"})
     assert f'dir="{"rtl" if language == "ar" else "ltr"}"' in html
-    assert compiled(language).gettext("Coming back from thanks.io") in html
+    assert app_words(language).gettext("Coming back from thanks.io") in html
 
 
 @each_language
@@ -181,8 +179,8 @@ def test_problems_are_told_in_the_language_of_the_request(language):
         problem = problem_of(error)
         english = str(problem.title), str(problem.sentence)
         with translation.override(translation.to_language(language)):
-            assert str(problem.title) == compiled(language).gettext(english[0]) != english[0]
-            assert str(problem_of(error).sentence) == compiled(language).gettext(english[1]) != english[1]
+            assert str(problem.title) == app_words(language).gettext(english[0]) != english[0]
+            assert str(problem_of(error).sentence) == app_words(language).gettext(english[1]) != english[1]
 
 
 def test_plurals_follow_the_language():
