@@ -42,7 +42,7 @@ class Guard:
         if connection.in_atomic_block:
             transaction.on_commit(committed, using=self._alias)
         else:  # set_autocommit(False): on_commit() refuses, yet Django drops the list at a rollback all the same
-            connection.run_on_commit.append((set(), committed, False))
+            connection.run_on_commit.append((set(), committed, False))  # type: ignore[arg-type]
 
     def _dropped(self) -> None:
         if not self._done:
