@@ -188,7 +188,8 @@ def _claimed(version: int, request: Request) -> Generator[Step, Any, Row | Curre
             if not request.may_wait or not (yield Pause()):
                 raise RefreshInProgress
             row = yield Load()
-            if row is not None and not row.lease_lives and row.failure_count == failures and row.version == version:
+            is_as_before = row is not None and row.failure_count == failures and row.version == version
+            if is_as_before and not row.lease_lives and (request.force or not row.is_dead):
                 break  # released or expired: ours to claim
 
 
