@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import random
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Protocol, cast
@@ -204,8 +205,14 @@ class Renewal:
             return oauth_client().refresh(refresh_token)
         except (ThanksIOError, ThanksIOConfigurationError) as error:
             return error
-        except Exception as error:
-            logger.exception("The token request failed unexpectedly (%s).", type(error).__name__)
+        except Exception as error:  # whatever broke, the lease must go back; its text and frames may hold a token
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            logger.error(
+                "The token request failed unexpectedly: %s at %s:%s.",
+                type(error).__name__,
+                where.filename,
+                where.lineno,
+            )
             return OutcomeUnknown(code="unexpected_error")
         except BaseException:
             tidy(lambda: place.fail(row, Failure("interrupted", outcome_unknown=True)))
