@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import FieldError, ImproperlyConfigured
 from django.db.models.query_utils import DeferredAttribute
 from django.utils.translation import gettext_lazy as _
 
@@ -148,6 +148,15 @@ class EncryptedTokenField(EncryptedTextField):  # type: ignore[misc]
         if hasattr(value, "as_sql"):
             return value
         return self.get_db_prep_value(value, connection)
+
+    def get_lookup(self, lookup_name: str) -> Any:
+        """Only ``isnull``: each encryption of a text differs, so any other lookup would silently find nothing."""
+        if lookup_name != "isnull":
+            raise FieldError(
+                f"{self.name} is encrypted and can't be looked up; only {self.name}__isnull can. Find the row by its "
+                "user or its status."
+            )
+        return super().get_lookup(lookup_name)
 
     def value_from_object(self, obj: Model) -> Any:
         """For serializers and forms: masked, never the plain text."""
