@@ -22,7 +22,7 @@ DEBUG = env.bool("DEBUG", default=False)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "testserver"])
 
 INSTALLED_APPS = [
-    "example_project",  # home of the `demo` command
+    "example_project",  # home of the `demo` command, and of templates that win over other apps'
     "example_project.product",
     "thanksio_connect",
     "django.contrib.admin",
@@ -53,8 +53,8 @@ ASGI_APPLICATION = "example_project.asgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        # thanksio_connect/base.html in here puts the app's own pages into the product's shell
-        "DIRS": [BASE_DIR / "templates"],
+        # Finds example_project/templates first, for it is the first app: thanksio_connect/base.html in there puts
+        # the app's own pages into the product's shell.
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
