@@ -20,7 +20,7 @@ from .client.tokens import TokenSet
 from .client.transport import Transport
 from .conf import app_settings, transport_config
 from .exceptions import NotConnected
-from .fields import EncryptedTokenField
+from .fields import EncryptedTokenField, EncryptedValue
 from .refresh import connections as databases
 from .refresh import engine, schedule
 from .refresh.rows import ASSIGNABLE_COLUMNS, ENGINE_COLUMNS, Status, granted_values
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from django.db.models.query import QuerySet
 
 GUARDED_COLUMNS = ENGINE_COLUMNS - ASSIGNABLE_COLUMNS
+# ``update_or_create()`` saves every datetime column, assigned or not: these are left out rather than refused.
+_WRITTEN_BY_DJANGO = {"lease_expires_at", "last_refreshed_at", "connected_at"}
 
 
 def _refuse(columns: Iterable[str]) -> None:
@@ -39,6 +41,10 @@ def _refuse(columns: Iterable[str]) -> None:
             "Call ThanksIOConnection.objects.connect(user, token_set) to store tokens, connection.refresh() to renew "
             "them, connection.disconnect() to remove them."
         )
+
+
+def _differ(value: object, loaded: object) -> bool:
+    return value is not loaded and (isinstance(loaded, EncryptedValue) or value != loaded)
 
 
 class ThanksIOConnectionQuerySet(models.QuerySet["ThanksIOConnection"]):
@@ -57,7 +63,7 @@ class ThanksIOConnectionQuerySet(models.QuerySet["ThanksIOConnection"]):
 
     def bulk_create(self, objs: Iterable[ThanksIOConnection], *args: Any, **kwargs: Any) -> list[ThanksIOConnection]:
         """As in Django, but a conflict can't update the engine's columns."""
-        _refuse(kwargs.get("update_fields") or ())
+        _refuse(kwargs.get("update_fields") or (args[3] if len(args) > 3 else None) or ())
         return super().bulk_create(objs, *args, **kwargs)
 
     bulk_create.alters_data = True  # type: ignore[attr-defined]
@@ -94,6 +100,8 @@ class ThanksIOConnectionManager(models.Manager["ThanksIOConnection"].from_querys
         rows = self.model._base_manager.using(using).filter(user_id=user.pk)
         known = "" if callable(thanksio_user_id) else thanksio_user_id
         values = granted_values(token_set, now=timezone.now())
+        for name in ("access_token", "refresh_token"):  # masked in every frame, encrypted once
+            values[name] = EncryptedValue(plaintext=values[name])
         if known:  # else an earlier one stays: nothing says that it is another account
             values["thanksio_user_id"] = known
         before = rows.values_list("thanksio_user_id", flat=True).first()
@@ -253,28 +261,46 @@ class ThanksIOConnection(models.Model):
         A token that was assigned is refused with :class:`~django.core.exceptions.FieldError`; ``expires_at``,
         ``next_refresh_at`` and ``thanksio_user_id`` are written when they were assigned.
         """
-        _refuse(kwargs.get("update_fields") or ())
+        _refuse(set(kwargs.get("update_fields") or ()) - _WRITTEN_BY_DJANGO)
+        _refuse(self._assigned())  # here, where the caller's transaction is not marked for rollback
         super().save(*args, **kwargs)
+        self._remember()
 
-    def save_base(self, *args: Any, **kwargs: Any) -> None:
+    def _save_table(
+        self,
+        raw: bool = False,
+        cls: type[models.Model] | None = None,
+        force_insert: bool = False,
+        force_update: bool = False,
+        using: str | None = None,
+        update_fields: Iterable[str] | None = None,
+    ) -> bool:
         """As in Django; the common end of ``save()`` and ``loaddata``, which keeps an existing row's tokens too."""
-        kwargs.update(zip(["raw", "force_insert", "force_update", "using", "update_fields"], args, strict=False))
-        if not kwargs.get("force_insert") and self._row_exists(kwargs.get("using")):
-            assigned = set() if kwargs.get("raw") else self._assigned()
-            _refuse(assigned)
+        if not force_insert and self._row_exists(using):
+            assigned = set() if raw else self._assigned() & ASSIGNABLE_COLUMNS
             fields = [field for field in self._meta.concrete_fields if not field.primary_key]
-            if (update_fields := kwargs.get("update_fields")) is not None:
+            if update_fields is not None:
                 fields = [field for field in fields if field.name in update_fields or field.attname in update_fields]
-            kwargs["update_fields"] = frozenset(
+            update_fields = frozenset(
                 field.name for field in fields if field.attname not in ENGINE_COLUMNS or field.attname in assigned
             )
-        super().save_base(**kwargs)
-        self._remember()
+            if not update_fields:
+                return True  # Django would take "none" for "all"
+        saved: bool = super()._save_table(raw, cls, force_insert, force_update, using, update_fields)  # type: ignore[misc]
+        return saved
 
     def _assigned(self) -> set[str]:
         """The engine-owned columns that the project set to another value than was loaded."""
+        if self._state.adding:
+            return set()
         loaded: dict[str, Any] = self.__dict__.get("_loaded", {})
-        return {name for name, value in loaded.items() if self.__dict__.get(name) is not value}
+        held = {name: value for name, value in self.__dict__.items() if name in ENGINE_COLUMNS}
+        return {name for name, value in held.items() if name not in loaded or _differ(value, loaded[name])}
+
+    def clean_fields(self, exclude: Iterable[str] | None = None) -> None:
+        """As in Django; stored tokens are neither decrypted nor assigned again, so ``full_clean(); save()`` works."""
+        tokens = () if self._state.adding else ("access_token", "refresh_token")
+        super().clean_fields(exclude={*(exclude or ()), *tokens})
 
     def _row_exists(self, using: str | None) -> bool:
         if not self._state.adding:
@@ -305,7 +331,7 @@ class ThanksIOConnection(models.Model):
     def adopt(self, values: Mapping[str, Any]) -> None:
         """Take over what the engine wrote or read, without a query and without decrypting anything."""
         self.__dict__.update(values)
-        self.__dict__.setdefault("_loaded", {}).update(values)
+        self._loaded = {**self.__dict__.get("_loaded", {}), **values}  # a copy of the instance shares the old dict
 
 
 class AuthorizationRequest(models.Model):

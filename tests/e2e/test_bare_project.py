@@ -71,6 +71,7 @@ def test_strict_session_cookie_is_no_obstacle(chromium, live_server, thanksio, u
     text = wait_for(chromium, "is connected since")
     assert "Your thanks.io account is connected." in text
     assert chromium.current_url == f"{live_server.url}/thanksio/"
+    assert "code=" not in chromium.execute_script("return document.referrer")
     assert ThanksIOConnection.objects.get().user == user
     assert thanksio.count("authorization_code") == 1
 

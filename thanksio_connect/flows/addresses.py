@@ -37,8 +37,10 @@ def own_url(request: HttpRequest, name: str, *, next_url: str = "") -> str:
 
 
 def safe_next(request: HttpRequest, value: str | None) -> str:
-    """``value`` if it leads to this host (and stays on https), else an empty string."""
+    """``value`` if it is a path or URL of this host (and stays on https), else an empty string."""
     if not value or len(value) > MAX_NEXT_LENGTH or any(unicodedata.category(char)[0] == "C" for char in value):
+        return ""
+    if not value.startswith(("/", "http://", "https://")):  # a relative one would start at the callback
         return ""
     on_this_site = url_has_allowed_host_and_scheme(
         value, allowed_hosts={request.get_host()}, require_https=request.is_secure()

@@ -1,0 +1,345 @@
+"""What an attacker with the logs, the error mails, a debug page or an error tracker gets to see: no secret."""
+
+import logging
+import sys
+import threading
+
+import django
+import pytest
+from django.conf import settings
+from django.core import mail
+from django.core.signals import got_request_exception
+from django.db import DatabaseError, connections
+from django.db import connection as database
+from django.test.utils import CaptureQueriesContext
+from django.utils.log import AdminEmailHandler
+
+from tests.integration.browsing import CALLBACK, CONNECT, STATUS, Browser, connection_of, make_user, query_of
+from thanksio_connect import signals
+from thanksio_connect.client.tokens import Secret
+from thanksio_connect.flows.browser import COOKIE_NAME
+from thanksio_connect.models import AuthorizationRequest, ThanksIOConnection
+
+pytestmark = pytest.mark.django_db
+
+MIDDLEWARE = "tests.integration.attack_middleware"
+
+
+def frames_of(traceback):
+    while traceback:
+        yield traceback.tb_frame
+        traceback = traceback.tb_next
+
+
+def stack_of(frame):
+    while frame:
+        yield frame
+        frame = frame.f_back
+
+
+def locals_of(frames, package=""):
+    """Every local variable as an error tracker writes it down, ``sensitive_variables`` notwithstanding."""
+    return [
+        f"{frame.f_code.co_name}.{name}={value!r}"
+        for frame in frames
+        if package in frame.f_code.co_filename
+        for name, value in list(frame.f_locals.items())
+    ]
+
+
+def whole_chain(error):
+    """The frames of the error and of all that it was raised from or during."""
+    seen = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield from frames_of(error.__traceback__)
+        error = error.__cause__ or error.__context__
+
+
+class Tracker(logging.Handler):
+    """An error tracker: each record with the stack that wrote it, each exception with its frames."""
+
+    def __init__(self):
+        super().__init__(logging.DEBUG)
+        self.seen = []
+
+    def emit(self, record):
+        self.seen += [record.getMessage(), repr(record.args), repr(record.__dict__.get("request"))]
+        if record.exc_info:
+            self.seen += locals_of(whole_chain(record.exc_info[1]))
+        if record.levelno >= logging.WARNING:
+            # Not the test's own frames, which hold the callback's address to send it.
+            self.seen += locals_of(stack_of(sys._getframe()), "thanksio_connect/")
+
+    def exception(self, **kwargs):
+        self.seen += locals_of(whole_chain(sys.exc_info()[1]), "thanksio_connect/")
+
+
+@pytest.fixture
+def tracker():
+    handler, root = Tracker(), logging.getLogger()
+    before = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    got_request_exception.connect(handler.exception)
+    yield handler
+    got_request_exception.disconnect(handler.exception)
+    root.setLevel(before)
+    root.removeHandler(handler)
+
+
+@pytest.fixture
+def mailed(settings):
+    """Django's mail to the administrators, with its HTML report, for each error in any logger."""
+    settings.ADMINS = ["operator@example.com"] if django.VERSION >= (6, 0) else [("Op", "op@example.com")]
+    if django.VERSION >= (6, 1):
+        settings.MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}
+    handler, logger = AdminEmailHandler(include_html=True), logging.getLogger()
+    handler.setLevel(logging.WARNING)
+    logging.getLogger("django").handlers = []
+    logger.addHandler(handler)
+
+    def texts():
+        return [text for letter in mail.outbox for text in (letter.body, *(part[0] for part in letter.alternatives))]
+
+    yield texts
+    logger.removeHandler(handler)
+
+
+def secrets_of(browser, callback) -> dict[str, str]:
+    query = query_of(callback)
+    row = AuthorizationRequest.objects.get()
+    return {
+        "state": query["state"],
+        "code": query["code"],
+        "verifier": row.code_verifier,
+        "nonce": browser.cookies[COOKIE_NAME].value,
+        "client secret": settings.THANKSIO_CLIENT_SECRET,
+    }
+
+
+def assert_unseen(secrets, *texts):
+    assert texts
+    for text in texts:
+        for name, secret in secrets.items():
+            assert secret not in text, f"{name} in: {text[max(0, text.index(secret) - 200) : text.index(secret) + 20]}"
+
+
+def test_tracker_would_see_a_secret(tracker):
+    """The instrument works."""
+    token = "a-token"  # noqa: F841 - seen in the frame
+    try:
+        raise ValueError("x")
+    except ValueError:
+        logging.getLogger("somewhere").exception("caught")
+    assert any("a-token" in text for text in tracker.seen)
+
+
+@pytest.mark.compliance("OWASP ASVS 5.0", "16.2.5")
+@pytest.mark.parametrize("debug", [False, True])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {},
+        {"lose_reply": "before"},
+        {"lose_reply": "after"},
+        {"refuse": "invalid_client"},
+        {"refuse": "code_expired"},
+        {"status": 500, "body": "x"},
+        {"status": 200, "body": "<html>"},
+        {"status": 200, "body": '{"access_token": "a\\nb"}'},
+        {"status": 429},
+    ],
+)
+def test_logs_and_tracker_see_no_secret_of_any_ending(browser, user, thanksio, settings, tracker, mailed, debug, fault):
+    settings.DEBUG = debug
+    callback = browser.allow(thanksio)
+    secrets = secrets_of(browser, callback)
+    if fault:
+        thanksio.next_token(**fault)
+    page = browser.get(callback).content.decode()
+    for pair in thanksio.token_requests("authorization_code"):
+        if pair.pair:
+            secrets |= {"access": pair.pair.access_token, "refresh": pair.pair.refresh_token}
+    assert_unseen(secrets, page, *tracker.seen, *mailed())
+
+
+@pytest.mark.compliance("OWASP ASVS 5.0", "16.2.5")
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"state": "wrong", "code": "SECRET-CODE"},
+        {"code": "SECRET-CODE"},
+        {"state": "SECRET-STATE"},
+        {"state": "SECRET-STATE", "code": ["SECRET-CODE", "SECRET-CODE"]},
+        {"state": "SECRET-STATE\x00", "code": "SECRET-CODE"},
+        {"state": "SECRET-STATE", "error": "x", "code": "SECRET-CODE"},
+    ],
+)
+@pytest.mark.parametrize("method", ["get", "head", "post", "put"])
+def test_refused_callbacks_are_logged_without_what_they_carried(browser, thanksio, tracker, mailed, query, method):
+    browser.generic(method.upper(), f"{CALLBACK}?{browser_query(query)}")
+    secrets = {"code": "SECRET-CODE", "state": "SECRET-STATE"}
+    assert_unseen(secrets, *tracker.seen, *mailed(), "")
+
+
+def browser_query(query):
+    from urllib.parse import urlencode
+
+    return urlencode(query, doseq=True)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.compliance("RFC 6749", "10.3")
+def test_frames_of_ours_hold_no_secret_in_the_middle_of_the_exchange(thanksio):
+    """A worker's time-out raises anywhere, and the tracker writes every frame: looked at while thanks.io thinks."""
+    if database.vendor == "sqlite":
+        pytest.skip("PostgreSQL or MariaDB: SQLite in memory is one connection")
+    browser = Browser()
+    browser.force_login(make_user())
+    callback = browser.allow(thanksio)
+    secrets = secrets_of(browser, callback)
+    held = thanksio.next_token(hold="after")
+
+    def open_callback():
+        try:
+            browser.get(callback)
+        finally:
+            database.close()
+
+    thread = threading.Thread(target=open_callback)
+    thread.start()
+    held.wait_reached()
+    seen = locals_of(stack_of(sys._current_frames()[thread.ident]), "thanksio_connect/")
+    held.release()
+    thread.join(10)
+    assert any(text.startswith("_exchange.") for text in seen)
+    assert_unseen(secrets, *seen)
+
+
+@pytest.mark.parametrize("template", ["thanksio_connect/error.html", "thanksio_connect/callback_bounce.html"])
+@pytest.mark.parametrize("debug", [False, True])
+@pytest.mark.compliance("RFC 9700", "4.2.1")
+def test_broken_template_of_the_project_shows_no_secret(
+    browser, user, thanksio, settings, tracker, mailed, tmp_path, template, debug
+):
+    """On the debug page, in the mail, in the tracker: wherever the template fails, also while it tells of an error."""
+    settings.DEBUG = debug
+    file = tmp_path / template
+    file.parent.mkdir()
+    file.write_text("{% load i18n %}{{ problem.title }}{% include 'gone.html' %}{% url 'gone' %}")
+    settings.TEMPLATES = [settings.TEMPLATES[0] | {"DIRS": [tmp_path]}]
+    callback = browser.allow(thanksio)
+    secrets = secrets_of(browser, callback)
+    browser.raise_request_exception = False
+    if "bounce" in template:
+        browser.forget_session()
+    else:
+        thanksio.next_token(refuse="invalid_client")
+    response = browser.get(callback)
+    assert response.status_code == 500
+    assert_unseen(secrets, response.content.decode(), *tracker.seen, *mailed())
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("debug", [False, True])
+def test_failing_signal_receiver_harms_nothing_and_shows_no_secret(
+    browser, user, thanksio, settings, tracker, mailed, debug
+):
+    settings.DEBUG = debug
+
+    def receive(connection, **kwargs):
+        raise RuntimeError(f"broken by the project: {connection!r}")
+
+    signals.connected.connect(receive)
+    try:
+        callback = browser.allow(thanksio)
+        secrets = secrets_of(browser, callback)
+        assert browser.get(callback)["Location"] == STATUS
+    finally:
+        signals.connected.disconnect(receive)
+    connection = connection_of(user)
+    secrets |= {"access": connection.access_token, "refresh": connection.refresh_token}
+    assert any("broken by the project" in text for text in mailed())
+    assert_unseen(secrets, *tracker.seen, *mailed())
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_failing_middleware_of_the_project_shows_no_secret(browser, user, thanksio, settings, tracker, mailed, debug):
+    """It raises after the callback has answered: the connection stays, the report is empty of secrets."""
+    settings.DEBUG = debug
+    callback = browser.allow(thanksio)
+    secrets = secrets_of(browser, callback)
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{MIDDLEWARE}.RaisesAfterwards"]
+    reloaded = Browser(raise_request_exception=False)
+    reloaded.cookies = browser.cookies
+    response = reloaded.get(callback)
+    assert response.status_code == 500
+    connection = connection_of(user)
+    assert thanksio.is_live(connection.refresh_token)
+    secrets |= {"access": connection.access_token, "refresh": connection.refresh_token}
+    assert_unseen(secrets, response.content.decode(), *tracker.seen, *mailed())
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_failing_database_at_the_start_shows_no_verifier(
+    browser, thanksio, settings, tracker, mailed, monkeypatch, debug
+):
+    """An error of the project's, reported as the project reports errors."""
+    settings.DEBUG = debug
+    verifiers = []
+
+    def remember(row, *args, **kwargs):
+        verifiers.append(Secret(row.code_verifier))
+        raise DatabaseError("disk full")
+
+    monkeypatch.setattr(AuthorizationRequest, "save", remember)
+    browser.raise_request_exception = False
+    response = browser.post(CONNECT)
+    assert response.status_code == 500
+    assert_unseen({"verifier": verifiers[0].reveal()}, response.content.decode(), *tracker.seen, *mailed())
+
+
+@pytest.mark.compliance("RFC 6749", "10.3")
+@pytest.mark.parametrize("debug", [False, True])
+def test_failing_database_at_an_import_shows_no_token(
+    user, thanksio, settings, tracker, mailed, monkeypatch, rf, debug
+):
+    """A product's own view calls ``objects.connect()``: Django's reports and the tracker show all frames below it."""
+    settings.DEBUG = debug
+    tokens = thanksio.issue()
+
+    def broken(*args, **kwargs):
+        raise DatabaseError("disk full")
+
+    monkeypatch.setattr(ThanksIOConnection, "save", broken)
+    try:
+        ThanksIOConnection.objects.connect(user, tokens)
+    except DatabaseError:
+        logging.getLogger("django.request").exception("failed", extra={"request": rf.get("/"), "status_code": 500})
+    secrets = {"access": tokens.access_token, "refresh": tokens.refresh_token}
+    assert any("disk full" in text for text in mailed())
+    assert_unseen(secrets, *tracker.seen, *mailed())
+
+
+@pytest.mark.compliance("RFC 6749", "10.3")
+def test_statements_hold_no_secret_in_clear(browser, user, thanksio):
+    """``django.db.backends`` at DEBUG, the slow query log, a replication stream."""
+    with CaptureQueriesContext(connections["default"]) as queries:
+        callback = browser.allow(thanksio)
+        secrets = secrets_of(browser, callback)
+        browser.get(callback)
+    connection = ThanksIOConnection.objects.get()
+    secrets |= {"access": connection.access_token, "refresh": connection.refresh_token}
+    del secrets["client secret"]
+    assert_unseen(secrets, *(query["sql"] for query in queries))
+
+
+@pytest.mark.compliance("RFC 9700", "4.2.4")
+def test_page_that_comes_back_by_itself_leaves_no_referrer(browser, thanksio):
+    """Under a Strict session the next page's scripts would read the code in ``document.referrer``."""
+    callback = browser.allow(thanksio)
+    browser.forget_session()
+    page = browser.get(callback)
+    assert page["Referrer-Policy"] == "no-referrer"
+    assert "<form" not in page.content.decode()  # it would post Origin: null
