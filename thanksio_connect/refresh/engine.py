@@ -205,14 +205,10 @@ class Renewal:
             return oauth_client().refresh(refresh_token)
         except (ThanksIOError, ThanksIOConfigurationError) as error:
             return error
-        except Exception as error:  # whatever broke, the lease must go back; its text and frames may hold a token
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            logger.error(
-                "The token request failed unexpectedly: %s at %s:%s.",
-                type(error).__name__,
-                where.filename,
-                where.lineno,
-            )
+        except Exception as error:  # noqa: BLE001 - the lease must go back; its text and frames may hold a token
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{frame.filename}:{frame.lineno}"
+            logger.error("The token request failed unexpectedly: %s at %s.", type(error).__name__, where)
             return OutcomeUnknown(code="unexpected_error")
         except BaseException:
             tidy(lambda: place.fail(row, Failure("interrupted", outcome_unknown=True)))
