@@ -158,3 +158,9 @@ def session_id() -> int:
     with connection.cursor() as cursor:
         cursor.execute("SELECT connection_id()" if connection.vendor == "mysql" else "SELECT pg_backend_pid()")
         return int(cursor.fetchone()[0])
+
+
+def driver() -> str:
+    """The database driver's package."""
+    connection.ensure_connection()
+    return connection.Database.__name__
