@@ -3,6 +3,7 @@
 from urllib.parse import quote, urlencode
 
 import pytest
+from django.db import connection as database
 from django.test import Client
 
 from tests.integration.browsing import (
@@ -212,6 +213,20 @@ def test_counterfeit_resource_server_gets_no_token(user, thanksio, path):
             except Exception as error:
                 assert connection.access_token not in str(error)
         assert elsewhere.requests == []
+
+
+@pytest.mark.compliance("RFC 9700", "4.14")
+@pytest.mark.compliance("RFC 6749", "10.4")
+def test_refresh_token_goes_to_the_token_endpoint_alone_and_is_stored_encrypted(user, thanksio):
+    connection = thanksio.connect(user)
+    token = connection.refresh_token
+    with database.cursor() as cursor:
+        cursor.execute("SELECT * FROM thanksio_connect_thanksioconnection")
+        assert token not in str(cursor.fetchall())
+    connection.api.get("/mailing-lists/")
+    connection.refresh(force=True)
+    carriers = [record for record in thanksio.requests if token in f"{record.path}{record.headers}{record.body!r}"]
+    assert [(record.target, record.form["grant_type"]) for record in carriers] == [("token", "refresh_token")]
 
 
 @pytest.mark.compliance("RFC 9700", "2.6")

@@ -6,15 +6,26 @@ import threading
 
 import django
 import pytest
+from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.core import mail
 from django.core.signals import got_request_exception
 from django.db import DatabaseError, connections
 from django.db import connection as database
+from django.test import AsyncClient
 from django.test.utils import CaptureQueriesContext
 from django.utils.log import AdminEmailHandler
 
-from tests.integration.browsing import CALLBACK, CONNECT, STATUS, Browser, connection_of, make_user, query_of
+from tests.integration.browsing import (
+    CALLBACK,
+    CONNECT,
+    DISCONNECT,
+    STATUS,
+    Browser,
+    connection_of,
+    make_user,
+    query_of,
+)
 from thanksio_connect import signals
 from thanksio_connect.client.tokens import Secret
 from thanksio_connect.flows.browser import COOKIE_NAME
@@ -323,6 +334,7 @@ def test_failing_database_at_an_import_shows_no_token(
 
 
 @pytest.mark.compliance("RFC 6749", "10.3")
+@pytest.mark.compliance("RFC 6749", "10.4")
 def test_statements_hold_no_secret_in_clear(browser, user, thanksio):
     """``django.db.backends`` at DEBUG, the slow query log, a replication stream."""
     with CaptureQueriesContext(connections["default"]) as queries:
@@ -343,3 +355,70 @@ def test_page_that_comes_back_by_itself_leaves_no_referrer(browser, thanksio):
     page = browser.get(callback)
     assert page["Referrer-Policy"] == "no-referrer"
     assert "<form" not in page.content.decode()  # it would post Origin: null
+
+
+@pytest.mark.compliance("RFC 9700", "4.16")
+@pytest.mark.parametrize("middleware", [True, False])
+def test_no_page_is_framed_whatever_the_project_allows_elsewhere(browser, user, thanksio, settings, middleware):
+    """The confirmation pages, the status page and the errors, also on the project's own site."""
+    settings.X_FRAME_OPTIONS = "SAMEORIGIN"
+    if not middleware:
+        settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if "clickjacking" not in name]
+    thanksio.connect(user)
+    for path in (STATUS, CONNECT, DISCONNECT, CALLBACK):
+        assert browser.get(path)["X-Frame-Options"] == "DENY"
+
+
+@pytest.mark.compliance("RFC 6749", "4.1.2.1")
+@pytest.mark.parametrize(
+    "description",
+    [
+        "%ff%fe",
+        "%C0%AF%ED%A0%80",
+        "%zz%",
+        "%E2%80%AE%00%1b[31m",
+        "%3Cimg%20src=x%20onerror=alert(1)%3E",
+        "%0d%0aSet-Cookie:%20evil=1",
+        "%F0%9F%93%AE" * 20_000,
+        "a" * 100_000,
+        "{{%20settings.SECRET_KEY%20}}%25(x)s%7B0%7D",
+    ],
+    ids=lambda text: text[:20],
+)
+def test_error_of_thanksio_in_any_spelling_is_neither_shown_nor_obeyed(browser, user, thanksio, caplog, description):
+    """With the good state of the user's own flow: the words are the attacker's all the same."""
+    state = query_of(browser.start())["state"]
+    response = browser.get(f"{CALLBACK}?state={state}&error=server_error&error_description={description}")
+    page = response.content.decode()
+    assert response.status_code == 400
+    assert "thanks.io could not allow the connection" in page
+    assert len(page) < 3000
+    for seen in (page, str(response.headers), str(response.cookies)):
+        assert "onerror" not in seen
+        assert "evil" not in seen
+    for line in caplog.messages:
+        assert line.isprintable()
+        assert len(line) < 1000
+    assert "tests-only" not in page + caplog.text
+
+
+@pytest.mark.compliance("OWASP ASVS 5.0", "16.2.5")
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_nothing_is_left_in_the_scope_under_asgi(user, thanksio, tracker, method):
+    """Error trackers read the query from the scope; the flow itself works as under WSGI."""
+    browser = Browser()
+    browser.force_login(user)
+    callback = browser.allow(thanksio)
+    secrets = secrets_of(browser, callback)
+    client = AsyncClient()
+    client.cookies = browser.cookies
+
+    async def visit():
+        return await client.generic(method, callback, secure=True)
+
+    response = async_to_sync(visit)()
+    assert response.status_code == (302 if method == "GET" else 405)
+    request = response.asgi_request
+    assert_unseen(
+        secrets, repr(request.scope["query_string"]), repr(request.GET), request.get_full_path(), *tracker.seen
+    )

@@ -110,6 +110,7 @@ def mailed_errors(settings):
     logger.removeHandler(handler)
 
 
+@pytest.mark.compliance("OWASP ASVS 5.0", "16.2.5")
 def test_error_mail_to_administrators_hides_the_callback(browser, thanksio, mailed_errors):
     callback = browser.allow(thanksio)
     secrets = secrets_of(browser, callback)
@@ -157,6 +158,7 @@ def test_error_after_the_exchange_hides_the_tokens(browser, thanksio, settings, 
     assert_hidden(secrets, response.content.decode(), everything_logged(), repr(token_set))
 
 
+@pytest.mark.compliance("RFC 9700", "4.2.1")
 def test_login_page_gets_neither_code_nor_state(browser, thanksio):
     callback = browser.allow(thanksio)
     secrets = secrets_of(browser, callback)
@@ -175,6 +177,7 @@ def test_cookies_hold_no_state_and_no_code(browser, thanksio):
 
 @pytest.mark.compliance("RFC 9700", "4.2.4")
 @pytest.mark.compliance("RFC 9700", "4.16")
+@pytest.mark.compliance("OWASP ASVS 5.0", "14.2.2")
 def test_every_answer_is_neither_stored_nor_framed_nor_referred(browser, thanksio, user):
     anonymous = Browser()
     callback = browser.allow(thanksio)
@@ -201,6 +204,8 @@ def test_every_answer_is_neither_stored_nor_framed_nor_referred(browser, thanksi
         assert "Cookie" in response["Vary"]
 
 
+@pytest.mark.compliance("RFC 9700", "4.17")
+@pytest.mark.compliance("RFC 9700", "4.2.1")
 def test_pages_load_nothing_and_run_nothing(browser, thanksio, user):
     pages = [browser.get(path).content.decode() for path in (STATUS, CONNECT, CALLBACK)]
     browser.get(browser.allow(thanksio))
@@ -210,6 +215,7 @@ def test_pages_load_nothing_and_run_nothing(browser, thanksio, user):
         assert not re.search(r"<script|<style|style=|<link|<img|\son\w+=|javascript:", page)
 
 
+@pytest.mark.compliance("OWASP ASVS 5.0", "14.2.2")
 def test_site_wide_cache_keeps_no_page(browser, thanksio, settings):
     settings.MIDDLEWARE = [
         "django.middleware.cache.UpdateCacheMiddleware",
