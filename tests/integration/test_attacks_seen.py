@@ -1,6 +1,7 @@
 """What an attacker with the logs, the error mails, a debug page or an error tracker gets to see: no secret."""
 
 import logging
+import signal
 import sys
 import threading
 
@@ -226,6 +227,42 @@ def test_frames_of_ours_hold_no_secret_in_the_middle_of_the_exchange(thanksio):
     thread.join(10)
     assert any(text.startswith("_exchange.") for text in seen)
     assert_unseen(secrets, *seen)
+
+
+@pytest.mark.compliance("RFC 6749", "10.3")
+def test_worker_that_is_stopped_in_the_middle_leaves_no_secret_in_its_frames(browser, thanksio):
+    """Gunicorn's time-out raises ``SystemExit`` anywhere; the tracker writes all frames, those of requests, too."""
+    callback = browser.allow(thanksio)
+    secrets = secrets_of(browser, callback)
+    held = thanksio.next_token(hold="after")
+
+    def stop(number, frame):
+        raise SystemExit(1)
+
+    before = signal.signal(signal.SIGALRM, stop)
+    here = threading.get_ident()
+
+    def stop_when_held():
+        held.wait_reached()
+        signal.pthread_kill(here, signal.SIGALRM)
+
+    stopper = threading.Thread(target=stop_when_held)
+    stopper.start()
+    try:
+        with pytest.raises(SystemExit) as stopped:
+            browser.get(callback)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+        held.release()
+        stopper.join()
+    of_the_test = ("/tests/", "django/test/client.py")
+    frames = [
+        frame
+        for frame in whole_chain(stopped.value)
+        if not any(part in frame.f_code.co_filename for part in of_the_test)
+    ]
+    assert any(frame.f_code.co_name == "_exchange" for frame in frames)
+    assert_unseen(secrets, *locals_of(frames))
 
 
 @pytest.mark.parametrize("template", ["thanksio_connect/error.html", "thanksio_connect/callback_bounce.html"])

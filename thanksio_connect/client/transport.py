@@ -140,6 +140,8 @@ class Transport:
                 return self._exchange(session, request, exchange, limit)
         except Exception as error:  # noqa: BLE001 - whatever it is, it may carry the request
             return _failure(error, exchange)
+        except BaseException as error:  # noqa: BLE001 - a worker is stopped: its report would show the frames below
+            raise error.with_traceback(None) from None
         finally:
             current_exchange.reset(token)
 
