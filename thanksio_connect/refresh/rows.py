@@ -151,7 +151,7 @@ def _read(key: Key, rows: models.QuerySet[Any]) -> Row | None:
         default=Value(False),
         output_field=BooleanField(),
     )
-    values = rows.annotate(lease_lives=lives).values(*_READ_COLUMNS, "lease_lives").first()
+    values = next(iter(rows.annotate(lease_lives=lives).values(*_READ_COLUMNS, "lease_lives")), None)
     if values is None or (values.pop("user_id"), values.pop("created_at")) != (key.owner, key.created_at):
         return None
     return Row(lease_lives=bool(values.pop("lease_lives")), values=values)
@@ -260,7 +260,8 @@ def fail(using: str, key: Key, lease_id: uuid.UUID, row: Row, failure: Failure) 
     if failure.backs_off:
         values["failure_count"] = row.failure_count + 1
         values["next_refresh_at"] = schedule.retry_at(row.failure_count + 1, failure.retry_after_seconds)
-    key.rows(using).filter(version=key.version, lease_id=lease_id).update(**values)
+    own = Q(lease_id=lease_id) | Q(lease_id=None, status=Status.CONNECTED)  # a rollback took the lease back
+    key.rows(using).filter(own, version=key.version).update(**values)
     return Row(values={**row.values, **values})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from django.utils import timezone
@@ -43,9 +43,9 @@ def is_expired(connection: Connection) -> bool:
 def needs_renewal(connection: Connection) -> bool:
     """Whether the helper should try to renew: less than the leeway is left, and no backoff of a failure lasts."""
     expires_at = connection.expires_at
-    now = timezone.now()
     if expires_at is None:
-        return connection.next_refresh_at <= now
+        return connection.next_refresh_at <= timezone.now()
+    now = datetime.now(None if expires_at.tzinfo is None else UTC)  # timezone.now(), without looking up USE_TZ
     if expires_at <= now:
         return True
     left = expires_at - now
