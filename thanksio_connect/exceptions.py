@@ -11,7 +11,8 @@
     │     InvalidRequest 400/422 · RateLimited 429 · ServerError 5xx
     └─ ConnectionStateError              NotConnected · ReconnectRequired · RefreshInProgress · TokenUndecryptable
 
-``str()`` of each is a fixed sentence that says what to do, plus safe codes: never a response body, a token or a URL's query.
+``str()`` of each is a fixed sentence that says what to do, plus safe codes: never a response body, a token or a URL's
+query.
 """
 
 from __future__ import annotations
@@ -125,9 +126,7 @@ class Throttled(TransportError):
     sentence = "thanks.io asks to wait before the next request."
     code = "throttled"
 
-    def __init__(
-        self, sentence: str | None = None, *, code: str | None = None, retry_after: float | None = None
-    ):
+    def __init__(self, sentence: str | None = None, *, code: str | None = None, retry_after: float | None = None):
         self.retry_after = retry_after
         super().__init__(sentence, code=code)
 
@@ -249,7 +248,7 @@ class RefreshInProgress(ConnectionStateError):
 
 
 class TokenUndecryptable(ConnectionStateError):
-    """A stored token can't be decrypted with ``FIELD_ENCRYPTION_KEY``. It is kept, and works again with the right key."""
+    """A stored token can't be decrypted with ``FIELD_ENCRYPTION_KEY``; it is kept and works again with the right key."""
 
     sentence = (
         "A stored thanks.io token can't be decrypted. Put the key that it was encrypted with "

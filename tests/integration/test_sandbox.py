@@ -32,9 +32,7 @@ class Sandbox:
         self.http = requests.Session()
         self.http.trust_env = False
 
-    def code(
-        self, username: str = "demo", *, verifier: str | None = None, allow: bool = True
-    ) -> dict[str, str]:
+    def code(self, username: str = "demo", *, verifier: str | None = None, allow: bool = True) -> dict[str, str]:
         """Log in, decide on the consent page, and hand back what the callback would be told."""
         query = {
             "response_type": "code",
@@ -48,9 +46,7 @@ class Sandbox:
             query["code_challenge_method"] = "S256"
         browser = Browser()
         page = browser.get(f"{self.url}/oauth/authorize?{urlencode(query)}")
-        consent = browser.submit(
-            page.form(has_field="password"), {"username": username, "password": username}
-        )
+        consent = browser.submit(page.form(has_field="password"), {"username": username, "password": username})
         form = consent.form(has_field="client_id")
         data = form.fields | ({"allow": "Allow"} if allow else {})
         answer = browser._session.post(form.action, data=data, allow_redirects=False, timeout=30)
@@ -65,9 +61,7 @@ class Sandbox:
         return self.http.post(f"{self.url}/oauth/token", data=data, timeout=30)
 
     def exchange(self, code: str, **form: str) -> requests.Response:
-        return self.token(
-            **{"grant_type": "authorization_code", "redirect_uri": REDIRECT_URI, "code": code} | form
-        )
+        return self.token(**{"grant_type": "authorization_code", "redirect_uri": REDIRECT_URI, "code": code} | form)
 
     def refresh(self, refresh_token: str, **form: str) -> requests.Response:
         return self.token(**{"grant_type": "refresh_token", "refresh_token": refresh_token} | form)
@@ -207,9 +201,7 @@ def test_errors_are_worded_as_league_does(sandbox, form, status, error, hint):
 
 
 def test_unregistered_redirect_uri_ends_at_the_sandbox(sandbox):
-    query = urlencode(
-        {"response_type": "code", "client_id": sandbox.client_id, "redirect_uri": "http://evil.example/"}
-    )
+    query = urlencode({"response_type": "code", "client_id": sandbox.client_id, "redirect_uri": "http://evil.example/"})
     browser = Browser()
     page = browser.get(f"{sandbox.url}/oauth/authorize?{query}")
     shown = browser.submit(page.form(has_field="password"), {"username": "demo", "password": "demo"})

@@ -2,9 +2,10 @@
 
 import django.db.models.deletion
 import django.utils.timezone
-import thanksio_connect.fields
 from django.conf import settings
 from django.db import migrations, models
+
+import thanksio_connect.fields
 
 
 class Migration(migrations.Migration):
