@@ -248,7 +248,7 @@ class RefreshInProgress(ConnectionStateError):
 
 
 class TokenUndecryptable(ConnectionStateError):
-    """A stored token can't be decrypted with ``FIELD_ENCRYPTION_KEY``; it is kept and works again with the right key."""
+    """A stored token can't be decrypted with ``FIELD_ENCRYPTION_KEY``; it is kept, and works again with that key."""
 
     sentence = (
         "A stored thanks.io token can't be decrypted. Put the key that it was encrypted with "
