@@ -3,7 +3,9 @@
 from urllib.parse import quote, urlencode
 
 import pytest
+from django.contrib.auth.models import AnonymousUser
 from django.db import connection as database
+from django.template import engines
 from django.test import Client
 
 from tests.integration.browsing import (
@@ -263,3 +265,62 @@ def test_answer_of_another_server_finishes_nothing(browser, user, thanksio):
         foreign = path_of(other.visit(f"{other.authorize_url}?{urlencode(query)}"))
     assert browser.get(foreign).status_code == 400
     assert connection_of(user) is None
+
+
+@pytest.mark.compliance("RFC 9700", "4.13")
+def test_proxy_that_forgot_and_trusted_origins_that_hide_it_still_name_the_cause(user, thanksio, settings, caplog):
+    """``CSRF_TRUSTED_ORIGINS`` makes the login work, the request stays http: thanks.io would refuse the URI."""
+    settings.CSRF_TRUSTED_ORIGINS = ["https://testserver"]
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(user)
+    browser.get(STATUS, headers={"accept": "application/json"})
+    token = browser.cookies["csrftoken"].value
+    response = browser.post(CONNECT, headers={"origin": "https://testserver", "x-csrftoken": token})
+    assert response.status_code == 503
+    assert "SECURE_PROXY_SSL_HEADER" in caplog.text
+    settings.THANKSIO_REDIRECT_URI = f"https://testserver{CALLBACK}"
+    response = browser.post(CONNECT, headers={"origin": "https://testserver", "x-csrftoken": token})
+    assert browser.get(path_of(thanksio.visit(response["Location"])))["Location"] == STATUS
+
+
+@pytest.mark.compliance("RFC 6749", "10.12")
+@pytest.mark.parametrize("path", [CONNECT, DISCONNECT])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"accept": "application/json"},
+        {"accept": "application/json", "content-type": "text/plain"},
+        {"accept": "application/json", "origin": "https://evil.example"},
+        {"accept": "application/json", "origin": "null"},
+        {"accept": "application/json", "x-csrftoken": "a" * 64},
+        {"accept": "application/json", "x-requested-with": "XMLHttpRequest"},
+    ],
+)
+def test_fetch_without_a_good_csrf_token_is_refused(user, thanksio, path, headers):
+    thanksio.connect(user)
+    browser = Browser(enforce_csrf_checks=True)
+    browser.force_login(user)
+    response = browser.post(path, "{}", content_type=headers.get("content-type", "application/json"), headers=headers)
+    assert response.status_code == 403
+    assert connection_of(user)
+    assert not AuthorizationRequest.objects.exists()
+    assert "access-control-allow-origin" not in browser.get(STATUS, headers=headers).headers
+
+
+@pytest.mark.compliance("RFC 9700", "4.11.1")
+@pytest.mark.parametrize("target", ['"><script>alert(1)</script>', "javascript:alert(1)", "//evil.example/"])
+@pytest.mark.parametrize("autoescape", ["on", "off"])
+def test_button_with_a_hostile_destination_is_inert(browser, user, thanksio, rf, target, autoescape):
+    """``{% thanksio_connect_button next=request.GET.next %}``, as somebody will write it."""
+    source = (
+        "{% load thanksio_connect %}{% autoescape " + autoescape + " %}"
+        "{% thanksio_connect_button next=request.GET.next %}{% endautoescape %}"
+    )
+    for who in (user, AnonymousUser()):
+        request = rf.get("/product/", {"next": target})
+        request.user = who
+        html = engines["django"].from_string(source).render({}, request)
+        assert "<script" not in html
+        assert 'href="javascript' not in html
+        assert 'href="//evil' not in html
+    assert browser.get(browser.allow(thanksio, next=target))["Location"] == STATUS
