@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -33,7 +34,14 @@ class Failed(Exception):
 class Worker:
     """One process. ``call`` waits for the answer; ``begin`` and ``end`` let the test do something meanwhile."""
 
-    def __init__(self, database: dict[str, Any], *, pymysql: bool = False, **overrides: Any) -> None:
+    def __init__(
+        self,
+        database: dict[str, Any],
+        *,
+        pymysql: bool = False,
+        orders: str = "tests.integration.engine.orders",
+        **overrides: Any,
+    ) -> None:
         names = {name: getattr(settings, name) for name in SHARED_SETTINGS if hasattr(settings, name)}
         values = {**names, "DATABASES": {"default": database}, **overrides}
         self.errors = tempfile.TemporaryFile(mode="w+")  # noqa: SIM115 - lives as long as the worker
@@ -47,7 +55,7 @@ class Worker:
             text=True,
             bufsize=1,
         )
-        self.write({"settings": values, "pymysql": pymysql})
+        self.write({"settings": values, "pymysql": pymysql, "orders": orders})
 
     def write(self, what: dict[str, Any]) -> None:
         assert self.process.stdin
@@ -70,6 +78,9 @@ class Worker:
             raise Failed(answer["kind"], answer["code"], answer["text"])
         return answer["result"]
 
+    def has_answered(self) -> bool:
+        return bool(select.select([self.process.stdout], [], [], 0)[0])
+
     def call(self, order: str, **arguments: Any) -> Any:
         self.begin(order, **arguments)
         return self.end()
@@ -90,7 +101,8 @@ class Worker:
         assert self.process.stdin
         assert self.process.stdout
         if self.process.poll() is None:
-            self.process.stdin.close()
+            with contextlib.suppress(BrokenPipeError):
+                self.process.stdin.close()
             try:
                 self.process.wait(20)
             except subprocess.TimeoutExpired:

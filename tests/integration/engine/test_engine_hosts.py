@@ -123,7 +123,7 @@ def test_a_cancelled_task_loses_nothing(thanksio, connected):
 
     async def main():
         task = asyncio.create_task(row.aget_access_token())
-        await asyncio.to_thread(fault.wait_reached)
+        await asyncio.to_thread(fault.wait_reached, 30)
         task.cancel()
         await asyncio.sleep(0.05)
         fault.release()
@@ -151,7 +151,7 @@ def test_a_client_that_disconnects_from_the_asgi_server_loses_nothing(thanksio, 
             sent.append(message)
 
         server = asyncio.create_task(ASGIHandler()(scope(f"/async/{row.pk}/"), incoming.get, send))
-        await asyncio.to_thread(fault.wait_reached)
+        await asyncio.to_thread(fault.wait_reached, 30)
         await incoming.put({"type": "http.disconnect"})
         await asyncio.sleep(0.1)
         fault.release()
@@ -368,7 +368,7 @@ def test_pymysql(thanksio, connected, start_worker, state):
     session = worker.call("session_id")
     fault = thanksio.next_token(hold="after")
     worker.begin("token", pk=row.pk)
-    fault.wait_reached()
+    fault.wait_reached(30)
     with connection.cursor() as cursor:
         cursor.execute(f"KILL {session}")
     fault.release()

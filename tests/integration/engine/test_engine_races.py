@@ -74,7 +74,7 @@ def test_a_waiter_waits_as_long_as_the_provider_may_take(thanksio, connected, st
     connection = connected()
     thanksio.next_token(delay=2.5)
     first.begin("token", pk=connection.pk)
-    thanksio.wait_for_token_requests(1)
+    thanksio.wait_for_token_requests(1, timeout_seconds=30)
     second.begin("token", pk=connection.pk)
     assert first.end() == second.end() == thanksio.live_pair(thanksio.grants[0]).access_token
     assert thanksio.count("refresh_token") == 1

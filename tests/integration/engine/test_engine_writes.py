@@ -95,7 +95,7 @@ def test_the_session_is_killed_between_reply_and_store(thanksio, connected, star
     session = worker.call("session_id")
     fault = thanksio.next_token(hold="after")
     worker.begin("token", pk=row.pk)
-    fault.wait_reached()
+    fault.wait_reached(30)
     kill(session)
     fault.release()
     assert worker.end() == assert_live(thanksio, row)
@@ -109,7 +109,7 @@ def test_the_callers_transaction_is_killed_during_the_request(thanksio, connecte
     session = worker.call("session_id")
     fault = thanksio.next_token(hold="after")
     worker.begin("token_in_transaction", pk=row.pk, state="elsewhere")
-    fault.wait_reached()
+    fault.wait_reached(30)
     kill(session)
     fault.release()
     with pytest.raises(Failed, match="OperationalError"):  # the host's own transaction is gone
@@ -125,7 +125,7 @@ def test_the_transaction_that_holds_the_row_is_killed_during_the_request(thanksi
     session = worker.call("session_id")
     fault = thanksio.next_token(hold="after")
     worker.begin("token_in_transaction", pk=row.pk, state=state)
-    fault.wait_reached()
+    fault.wait_reached(30)
     kill(session)
     fault.release()
     with pytest.raises(Failed):
@@ -140,7 +140,7 @@ def test_every_session_is_killed_again_and_again_while_the_store_waits(thanksio,
     row = connected()
     fault = thanksio.next_token(hold="after")
     worker.begin("token" if state == "autocommit" else "token_in_transaction", pk=row.pk)
-    fault.wait_reached()
+    fault.wait_reached(30)
     with locked_by_another(row):
         fault.release()
         for _time in range(3):
@@ -162,7 +162,7 @@ def test_lock_and_statement_timeouts_of_the_server_end(thanksio, connected, data
     row = connected()
     fault = thanksio.next_token(hold="after")
     worker.begin("token" if state == "autocommit" else "token_in_transaction", pk=row.pk)
-    fault.wait_reached()
+    fault.wait_reached(30)
     with transaction.atomic():
         ThanksIOConnection.objects.select_for_update().get(pk=row.pk)
         fault.release()
@@ -218,7 +218,7 @@ def test_another_process_writes_for_longer_than_sqlite_waits(thanksio, connected
     row = connected()
     fault = thanksio.next_token(hold="after")
     worker.begin("token", pk=row.pk)
-    fault.wait_reached()
+    fault.wait_reached(30)
     with transaction.atomic():
         Group.objects.create(name="a long write")
         fault.release()
@@ -266,7 +266,7 @@ def test_the_server_restarts_between_reply_and_store(thanksio, connected, start_
     row = connected()
     fault = thanksio.next_token(hold="after")
     worker.begin("token" if state == "autocommit" else "token_in_transaction", pk=row.pk)
-    fault.wait_reached()
+    fault.wait_reached(30)
     control = ["pg_ctlcluster", "--skip-systemctl-redirect", "15", "main"]
     subprocess.run([*control, "stop", "-m", "fast"], check=True)
     fault.release()

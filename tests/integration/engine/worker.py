@@ -23,17 +23,19 @@ def main() -> None:
     for name, value in start["settings"].items():
         setattr(settings, name, value)
     django.setup()
-    orders = importlib.import_module("tests.integration.engine.orders")
+    orders = {}
+    for name in start["orders"].split(","):
+        orders |= vars(importlib.import_module(name))
     for line in sys.stdin:
         asked = json.loads(line)
         try:
-            answer = {"result": getattr(orders, asked["order"])(**asked["arguments"])}
+            answer = {"result": orders[asked["order"]](**asked["arguments"])}
         except Exception as error:
             traceback.print_exc()
             answer = {"kind": type(error).__name__, "code": getattr(error, "code", ""), "text": str(error)}
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
-    orders.connections.close_all()
+    orders["connections"].close_all()
 
 
 if __name__ == "__main__":
