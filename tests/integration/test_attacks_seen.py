@@ -206,7 +206,7 @@ def browser_query(query):
 def test_frames_of_ours_hold_no_secret_in_the_middle_of_the_exchange(thanksio):
     """A worker's time-out raises anywhere, and the tracker writes every frame: looked at while thanks.io thinks."""
     if database.vendor == "sqlite":
-        pytest.skip("PostgreSQL or MariaDB: SQLite in memory is one connection")
+        pytest.skip("SQLite in memory is one connection for all threads")
     browser = Browser()
     browser.force_login(make_user())
     callback = browser.allow(thanksio)

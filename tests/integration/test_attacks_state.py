@@ -291,7 +291,7 @@ def test_bounce_page_comes_once_and_never_loops(browser, thanksio):
 def test_eight_callbacks_at_once_exchange_once_and_end_connected(thanksio, monkeypatch, attempt):
     """Threads with database connections of their own, let go together."""
     if database.vendor == "sqlite":
-        pytest.skip("PostgreSQL or MariaDB: SQLite in memory is one connection")
+        pytest.skip("SQLite in memory is one connection for all threads")
     monkeypatch.setattr(callback_flow, "_WAIT_SECONDS", 10)
     user = make_user()
     browser = Browser()
@@ -323,7 +323,7 @@ def test_eight_callbacks_at_once_exchange_once_and_end_connected(thanksio, monke
 def test_two_flows_finishing_at_once_leave_a_live_pair(thanksio):
     """Two tabs, two codes: the later grant is stored, and it is one that lives."""
     if database.vendor == "sqlite":
-        pytest.skip("PostgreSQL or MariaDB: SQLite in memory is one connection")
+        pytest.skip("SQLite in memory is one connection for all threads")
     user = make_user()
     browser = Browser()
     browser.force_login(user)

@@ -254,7 +254,7 @@ def test_second_callback_during_the_exchange_sends_nothing_and_harms_nothing(tha
 def test_two_simultaneous_callbacks_both_end_connected(thanksio):
     """The second waits for the first."""
     if database.vendor == "sqlite" and database.is_in_memory_db():
-        pytest.skip("PostgreSQL or MariaDB: SQLite in memory locks whole tables between threads")
+        pytest.skip("SQLite in memory locks whole tables between threads, without waiting")
     user = make_user()
     browser = Browser()
     browser.force_login(user)
