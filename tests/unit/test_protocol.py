@@ -43,6 +43,7 @@ LEASED = ModelRow(lease=1, lease_lives=True)
 DEAD = ModelRow(dead=True, error="invalid_grant")
 PAIR = TokenSet("new-access", "new-refresh")
 NEEDED = Request()
+IN_TRANSACTION = Request(may_wait=False, may_conclude=False)
 CLAIMED = (Claim, (True, ROW.as_row()))
 LOOKS_AGAIN = [(Pause, True), (Load, ROW.as_row())] * SECOND_LOOKS
 
@@ -235,9 +236,28 @@ def test_a_verdict_that_stood_already_leaves_no_lease() -> None:
 
 
 def test_no_verdict_from_the_callers_transaction() -> None:
-    outcome, _steps = play(Request(may_conclude=False), CLAIMED, (Post, InvalidGrant()), (Release, None))
+    outcome, steps = play(IN_TRANSACTION, CLAIMED, (Post, InvalidGrant()), (Fail, None))
+    assert isinstance(outcome, RefreshInProgress)
+    assert outcome.code == steps[-1].failure.code == "verdict_pending"
+
+
+def test_the_next_callers_transaction_waits_for_the_verdicts_time_without_a_post() -> None:
+    row = ModelRow(lease=0, failures=1, error="verdict_pending", backoff=True).as_row()
+    outcome, _steps = play(IN_TRANSACTION, (Claim, (True, row)), (Release, None))
     assert isinstance(outcome, RefreshInProgress)
     assert outcome.code == "verdict_pending"
+
+
+def test_a_grant_that_is_still_dead_at_the_verdicts_time_is_believed() -> None:
+    row = ModelRow(lease=0, failures=1, error="verdict_pending").as_row()
+    script = [(Claim, (True, row)), (Post, InvalidGrant()), (Conclude, DEAD.as_row())]
+    assert isinstance(play(IN_TRANSACTION, *script)[0], ReconnectRequired)
+
+
+def test_a_forced_try_from_the_callers_transaction_leaves_the_verdict_as_it_is() -> None:
+    forced = replace(IN_TRANSACTION, force=True)
+    script = [(Claim, (True, DEAD.as_row())), (Post, InvalidGrant()), (Release, None)]
+    assert isinstance(play(forced, *script)[0], ReconnectRequired)
 
 
 @pytest.mark.parametrize(

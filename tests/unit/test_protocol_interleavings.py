@@ -70,6 +70,12 @@ SCENARIOS = {
         3, Caller(NEEDED, version=1), Caller(NEEDED, version=2), row=RENEWED, provider=Provider((Grant(2),))
     ),
     "revoked before": scenario(3, (AUTOCOMMIT, NEEDED), (AUTOCOMMIT, BULK), provider=REVOKED),
+    "revoked before, in callers' transactions": scenario(
+        3, (CALLERS, NEEDED), (CALLERS, EXPIRED), (CALLERS, NEEDED), provider=REVOKED
+    ),
+    "revoked before, in a caller's transaction and not": scenario(
+        3, (CALLERS, NEEDED), (CALLERS, EXPIRED), (AUTOCOMMIT, NEEDED), provider=REVOKED
+    ),
     # A provider that kills the grant when a spent token comes back.
     "reuse detected": scenario(3, (AUTOCOMMIT, NEEDED), (AUTOCOMMIT, NEEDED), detects_reuse=True),
     "reuse detected, in a caller's transaction": scenario(

@@ -22,7 +22,9 @@ REWRITE_BUDGET_SECONDS = 30.0
 class Guard:
     """Runs ``write(using)`` again if the block that is open on ``alias`` now is rolled back."""
 
-    def __init__(self, alias: str, write: Callable[[str], object], *, after_commit: Callable[[], object]) -> None:
+    def __init__(
+        self, alias: str, write: Callable[[str], object], *, after_commit: Callable[[], object] | None = None
+    ) -> None:
         self._alias = alias
         self._write = write
         self._after_commit = after_commit
@@ -35,7 +37,8 @@ class Guard:
             self._done = True
             # Once more: the host may have gone back to a savepoint of its own making, of which Django does not hear.
             self._try(self._confirm)
-            self._after_commit()
+            if self._after_commit is not None:
+                self._after_commit()
 
         weakref.finalize(committed, self._dropped).atexit = False
         connection = connections[self._alias]
@@ -53,7 +56,8 @@ class Guard:
             write()
         except Exception as error:  # noqa: BLE001 - a finalizer has nobody to raise to, nor may a host's commit fail
             logger.critical(
-                "New thanks.io tokens could not be written after a rollback (%s): the connection is lost.",
+                "The outcome of a thanks.io token renewal could not be written after a rollback (%s). If it was a new "
+                "pair, the connection is lost.",
                 type(error).__name__,
             )
 

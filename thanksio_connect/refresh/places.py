@@ -160,6 +160,18 @@ class CallersTransaction(Place):
             logger.warning("Storing renewed tokens failed (%s); the rollback will store them.", type(error).__name__)
             return True, Row(values=values)
 
+    def fail(self, row: Row, failure: Failure) -> Row:
+        """Record it, and again after a rollback: an unknown outcome must not be forgotten."""
+        return self._guarded(lambda using: rows.fail(using, self.key, self.lease_id, row, failure))
+
+    def conclude(self, code: str, *, access_token_dead: bool) -> bool:
+        """Write the verdict, and again after a rollback."""
+        return self._guarded(lambda using: rows.conclude(using, self.key, code, access_token_dead=access_token_dead))
+
+    def _guarded(self, step: Callable[[str], T]) -> T:
+        Guard(self.alias, step)
+        return self.run(step)
+
 
 class InTestCase(CallersTransaction):
     """As above, but nobody else can see the rows: verdicts need no second look."""

@@ -28,6 +28,8 @@ from ..exceptions import (
 from .rows import Failure, Row
 
 SECOND_LOOKS = 4  # reads before a dead grant is believed, each after a pause
+VERDICT_PENDING = "verdict_pending"  # a caller's transaction met a dead grant, and could not look twice
+VERDICT_SECONDS = 10.0  # how much later another caller's transaction may believe it
 STORM_LIMIT = 3  # renewals a minute for refused tokens that had just been renewed
 
 
@@ -130,6 +132,9 @@ def renewal(version: int, request: Request) -> Generator[Step, Any, Current]:
         if row.error_code == Throttled.code:
             yield Release()
             raise Throttled(retry_after=row.backoff_seconds)
+        if row.error_code == VERDICT_PENDING and not request.may_conclude:
+            yield Release()
+            raise RefreshInProgress(code=VERDICT_PENDING)
     rejections = row.recent_rejections + 1 if request.rejected else 0
     if rejections > STORM_LIMIT:
         yield Release()
@@ -181,32 +186,38 @@ def _claimed(version: int, request: Request) -> Generator[Step, Any, Row | Curre
                 return Current(row)
             if row.is_dead and not request.force:
                 raise ReconnectRequired
-            if row.failure_count > failures:
+            if _has_failed(row, failures):
                 raise _error_of(row)  # the attempt that we waited for failed; ours would be one more straw
             if not request.is_needed:
                 return Current(row)
             if not request.may_wait or not (yield Pause()):
                 raise RefreshInProgress
             row = yield Load()
-            is_as_before = row is not None and row.failure_count == failures and row.version == version
-            if is_as_before and not row.lease_lives and (request.force or not row.is_dead):
+            if row is None or row.version != version or row.lease_lives or _has_failed(row, failures):
+                continue
+            if request.force or not row.is_dead:
                 break  # released or expired: ours to claim
 
 
 def _second_look(version: int, row: Row, request: Request) -> Generator[Step, Any, Current]:
     """A dead grant: perhaps another worker spent the token and its pair is on the way. Believe it after a while."""
-    if not request.may_conclude:
+    if not request.may_conclude and row.is_dead:
         yield Release()
-        raise RefreshInProgress(code="verdict_pending")
-    for _look in range(SECOND_LOOKS):
+        raise ReconnectRequired(code=row.error_code)
+    if not request.may_conclude and row.error_code != VERDICT_PENDING:
+        # Nobody can store while the caller's transaction holds the row. Leave word for the next one, some time later.
+        yield Fail(row, Failure(VERDICT_PENDING, retry_after_seconds=VERDICT_SECONDS))
+        raise RefreshInProgress(code=VERDICT_PENDING)
+    is_unknown = row.outcome_unknown
+    for _look in range(SECOND_LOOKS if request.may_conclude else 0):
         yield Pause(second_look=True)
         now = yield Load()
         if now is None:
             raise NotConnected
         if now.version != version:
             return Current(now)
-    # Also when another worker took the lease over meanwhile: it may have spent the token before we did.
-    code = "lost_reply" if row.outcome_unknown or now.outcome_unknown else InvalidGrant.code
+        is_unknown = is_unknown or now.outcome_unknown  # another worker took the lease over, and may have spent it
+    code = "lost_reply" if is_unknown else InvalidGrant.code
     now = yield from _concluded(code, request)
     if now is None:
         raise NotConnected
@@ -237,6 +248,11 @@ def _failed(row: Row, error: Exception) -> Generator[Step, Any, Exception]:
         failure = Failure(error.code, outcome_unknown=is_unknown)
     yield Fail(row, failure)
     return error
+
+
+def _has_failed(row: Row, failures: int) -> bool:
+    """Whether an attempt failed since there were so many; one that left the verdict to others is for us to finish."""
+    return row.failure_count > failures and row.error_code != VERDICT_PENDING
 
 
 def _error_of(row: Row) -> ThanksIOError:

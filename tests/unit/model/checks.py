@@ -76,7 +76,8 @@ def outcome(state: State, scenario: Scenario, me: int, result: Current | Excepti
             raise Violation("A worker ended with a dead token")
         return
     if isinstance(result, exceptions.ReconnectRequired):
-        if not (scenario.row.dead or state.was_dead):
+        drafted = state.draft is not None and state.draft.dead
+        if not (scenario.row.dead or state.was_dead or drafted):
             raise Violation("ReconnectRequired although the row is in order")
         return
     if isinstance(result, exceptions.RefreshInProgress):

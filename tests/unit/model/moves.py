@@ -32,15 +32,22 @@ class Moves:
     def _roll_back(self, state: State, me: int, worker: Worker) -> State:
         if not worker.broken:
             state = count(state, "rollback")
-        if worker.hand is None:
+        if worker.hand is None and worker.failed is None:
             return self._unlock(self._excuse(state, me, worker, told=False), me)
         state = self._excuse(state, me, worker, told=False)
         return self._unlock(state, me, phase="guard" if self.statements.guards_rollback else "done")
 
     def _guard(self, state: State, me: int, worker: Worker) -> State:
-        assert worker.hand is not None
-        row = self.statements.store(state.row, me, self.scenario.callers[me].version, worker.hand, 0)
-        return self._with(self._commit(state, row, by=me), me, phase="done", hand=None)
+        version = self.scenario.callers[me].version
+        if worker.hand is not None:
+            row = self.statements.store(state.row, me, version, worker.hand, 0)
+        elif isinstance(worker.failed, tuple):
+            row = self.statements.fail(state.row, me, version, *worker.failed)
+        else:
+            row = self.statements.conclude(state.row, version, worker.failed)
+            if row != state.row:
+                checks.concludes(state, state.row, worker.failed)
+        return self._with(self._commit(state, row, by=me), me, phase="done", hand=None, failed=None)
 
     def _crash(self, state: State, me: int, worker: Worker) -> State:
         row = state.row
@@ -49,7 +56,7 @@ class Moves:
         state = state._replace(lost=state.lost | ({worker.hand} - {None}))
         if state.lock == me:
             state = self._unlock(state, me)
-        return self._with(state, me, phase="crashed", conversation=0, hand=None, note=None, news=False, broken=False)
+        return self._with(state, me, phase="crashed", conversation=0, hand=None, note=None, news=False, failed=None, broken=False)
 
     # The pieces.
 

@@ -54,6 +54,13 @@ class ModelRow(NamedTuple):
         )
 
 
+class Seen(NamedTuple):
+    """What a failure is counted on."""
+
+    outcome_unknown: bool
+    failure_count: int
+
+
 class Statements:
     """One method for each function of ``rows``: given the row as it is, the row as it becomes and the result."""
 
@@ -77,9 +84,10 @@ class Statements:
             return row
         return ModelRow(version=version + 1, token=token, rejections=rejections, recent=True)
 
-    def fail(self, row: ModelRow | None, me: int, version: int, seen: Row, failure: Failure) -> ModelRow | None:
+    def fail(self, row: ModelRow | None, me: int, version: int, seen: Row | Seen, failure: Failure) -> ModelRow | None:
         """The row after the UPDATE by version and lease."""
-        if row is None or row.version != version or row.lease != me:
+        is_own = row is not None and (row.lease == me or (row.lease is None and not row.dead))
+        if row is None or row.version != version or not is_own:
             return row
         row = row._replace(
             lease=None, lease_lives=False, error=failure.code, unknown=seen.outcome_unknown or failure.outcome_unknown

@@ -36,6 +36,7 @@ class Worker(NamedTuple):
     spending: Token | None = None  # the refresh token of its claim
     hand: Token | None = None  # the live pair that it holds, or that is on the way to it; not durable yet
     note: Any = None  # a result that waits for the second half of its step
+    failed: Any = None  # the failure (as seen, and why) or the verdict's code that it wrote in the caller's transaction
     broken: bool = False  # the caller's transaction can only roll back
 
     @property

@@ -14,12 +14,22 @@ from thanksio_connect.exceptions import (
     Throttled,
     TokenUndecryptable,
 )
-from thanksio_connect.refresh.protocol import Claim, Conclude, Fail, Load, Pause, Post, Release, Store
+from thanksio_connect.refresh.protocol import (
+    VERDICT_PENDING,
+    Claim,
+    Conclude,
+    Fail,
+    Load,
+    Pause,
+    Post,
+    Release,
+    Store,
+)
 
 from . import checks
 from .conversation import token_of
 from .moves import Moves, count
-from .rows import ModelRow
+from .rows import ModelRow, Seen
 from .state import CALLERS, SQLITE, Events, State, Worker
 
 # Answers of the token endpoint that a fault brings instead of the real one; whether the request was processed.
@@ -67,6 +77,8 @@ class World(Moves):
                 yield "lease expires", lambda: self._expire(state, died=died)
         if row is None or state.lock is not None:
             return
+        if row.error == VERDICT_PENDING and row.backoff and not any(worker.will_store for worker in state.workers):
+            yield "the verdict's time comes", lambda: self._commit(state, row._replace(backoff=False), by=None)
         if self._may(state, "reconnect"):
             yield "user reconnects", lambda: self._reconnect(state)
         if self._may(state, "disconnect"):
@@ -114,7 +126,7 @@ class World(Moves):
                     yield "the guard writes again", lambda: self._guard(state, me, worker)
             case "open":
                 if not worker.broken:
-                    yield "commits", lambda: self._unlock(self._commit(state, state.draft, by=me), me, hand=None)
+                    yield "commits", lambda: self._unlock(self._commit(state, state.draft, by=me), me, hand=None, failed=None)
                 if worker.broken or self._may(state, "rollback"):
                     yield "rolls back", lambda: self._roll_back(state, me, worker)
             case "taken":
@@ -254,6 +266,8 @@ class World(Moves):
     def _fail(self, state: State, me: int, fail: Fail) -> State:
         version = self.scenario.callers[me].version
         row = self.statements.fail(self._view(state, me), me, version, fail.row, fail.failure)
+        if state.lock == me:
+            state = self._with(state, me, failed=(Seen(fail.row.outcome_unknown, fail.row.failure_count), fail.failure))
         return self._advance(self._write(state, me, row), me, row)
 
     def _conclude(self, state: State, me: int, worker: Worker, conclude: Conclude) -> State:
@@ -261,4 +275,5 @@ class World(Moves):
         row = self.statements.conclude(before, self.scenario.callers[me].version, conclude.code)
         if row != before:
             checks.concludes(state, before, conclude.code)
-        return self._with(self._write(state, me, row), me, phase="concluded")
+        failed = conclude.code if state.lock == me else None
+        return self._with(self._write(state, me, row), me, phase="concluded", failed=failed)
