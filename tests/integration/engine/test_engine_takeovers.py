@@ -239,3 +239,22 @@ def test_any_time_zone(thanksio, connected, start_worker, use_tz, zone):
         worker.call("refresh", pk=row.pk)
     assert thanksio.count("refresh_token") == 3
     assert worker.call("token", pk=row.pk) == token
+
+
+def test_a_reply_that_came_while_the_process_slept_is_taken_after_the_deadline(
+    thanksio, connected, start_worker, settings
+):
+    """A laptop that was closed, a virtual machine that was paused: the pair waits in the socket."""
+    settings.THANKSIO_CONNECT_TIMEOUT_SECONDS, settings.THANKSIO_READ_TIMEOUT_SECONDS = 0.5, 1.0
+    holder = start_worker()
+    row = connected()
+    holder.call("ping")
+    fault = thanksio.next_token(hold="after")
+    holder.begin("token", pk=row.pk)
+    fault.wait_reached(30)
+    holder.signal(signal.SIGSTOP)
+    fault.release()
+    time.sleep(2.5)
+    holder.signal(signal.SIGCONT)
+    assert holder.end() == thanksio.live_pair(thanksio.grant_of(row)).access_token
+    assert_live(thanksio, row, version=2)
