@@ -88,27 +88,30 @@ class Database:
 @contextmanager
 def using(values: dict[str, Any], alias: str = "default") -> Iterator[None]:
     """Django's ``alias`` is this database inside the block."""
-    before = connections.settings.get(alias)
-    _replace(alias, connections.configure_settings({"default": values})["default"])
+    settings_before = connections.settings.get(alias)
+    before = connections[alias] if settings_before is not None else None
+    if before is not None:
+        before.close()  # SQLite in memory stays open: without a connection it would be gone
+    connections.settings[alias] = connections.configure_settings({"default": values})["default"]
+    connections[alias] = connections.create_connection(alias)
     try:
         yield
     finally:
-        _replace(alias, before)
+        _close(connections[alias])
+        if before is not None:
+            connections.settings[alias] = settings_before
+            connections[alias] = before
+        else:
+            del connections[alias]
+            del connections.settings[alias]
 
 
-def _replace(alias: str, values: dict[str, Any] | None) -> None:
-    if alias in connections.settings:
-        old = connections[alias]
-        if old.in_atomic_block and not old.get_autocommit():
-            old.close()
-        old.close()
-        if hasattr(old, "close_pool"):
-            old.close_pool()
-        del connections[alias]
-    if values is None:
-        connections.settings.pop(alias, None)
-    else:
-        connections.settings[alias] = values
+def _close(wrapper: Any) -> None:
+    if wrapper.in_atomic_block and not wrapper.get_autocommit():
+        wrapper.close()
+    wrapper.close()
+    if hasattr(wrapper, "close_pool"):
+        wrapper.close_pool()
 
 
 def empty() -> None:
