@@ -95,7 +95,7 @@ def newest(tree: Path) -> Iterable[Part]:
     yield Part("docs: no warning", [binaries / "sphinx-build", "-W", "--keep-going", "-q", "docs", SCRATCH / "html"])
     yield Part("wheel: built, checked, used", [python, tree / ".ci" / "wheel.py"])
     for name, database in (("PostgreSQL", "postgres"), ("MariaDB", "mariadb")):
-        yield tests(name, python, database, "tests/integration", *NO_DATABASE, must_run=r"\.engine\.")
+        yield tests(name, python, database, "tests/integration", "tests/soak", *NO_DATABASE, must_run=r"\.engine\.")
     yield axe()
     yield tests("Python 3.13 on SQLite, browser", python, "sqlite", must_run=r"tests\.e2e\.test_story")
 
