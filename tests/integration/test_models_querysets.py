@@ -15,7 +15,8 @@ from django.forms.models import model_to_dict
 
 from tests.integration.browsing import make_user
 from tests.integration.stored import TOKENS, ciphertexts, connect, load, stored
-from thanksio_connect.models import GUARDED_COLUMNS, ThanksIOConnection
+from thanksio_connect.models import ThanksIOConnection
+from thanksio_connect.models.stale_writes import GUARDED_COLUMNS
 
 pytestmark = pytest.mark.django_db
 

@@ -17,7 +17,8 @@ from django.test import Client
 from django.utils import timezone
 
 from tests.integration.stored import HOUR, NEWER, TOKENS, connect, load, renew, stored
-from thanksio_connect.models import GUARDED_COLUMNS, ThanksIOConnection
+from thanksio_connect.models import ThanksIOConnection
+from thanksio_connect.models.stale_writes import GUARDED_COLUMNS
 
 pytestmark = pytest.mark.django_db
 

@@ -26,16 +26,18 @@ def imports(file: Path) -> Iterator[tuple[str, str]]:
 
 def test_settings_and_the_environment_are_read_in_conf_alone():
     readers = {name(file) for file in IN_THE_HOUSE if ("django.conf", "settings") in imports(file)}
-    assert readers == {"conf.py", "models.py"}  # models: AUTH_USER_MODEL
+    models = {"models/authorization_request.py", "models/connection.py"}  # AUTH_USER_MODEL
+    assert readers == {"conf.py", *models}
 
     environment = {name(file) for file in IN_THE_HOUSE if ("environ", "") in imports(file)}
     assert environment == {"conf.py"}
 
 
 def test_models_read_no_other_setting_than_the_user_model():
-    tree = ast.parse((PACKAGE / "models.py").read_text(encoding="utf-8"))
+    trees = [ast.parse(file.read_text(encoding="utf-8")) for file in (PACKAGE / "models").glob("*.py")]
     read = {
         node.attr
+        for tree in trees
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "settings"
     }

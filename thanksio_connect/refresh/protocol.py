@@ -29,6 +29,7 @@ from .rows import Failure, Row
 
 SECOND_LOOKS = 4  # reads before a dead grant is believed, each after a pause
 VERDICT_PENDING = "verdict_pending"  # a caller's transaction met a dead grant, and could not look twice
+UNAVAILABLE = "unavailable"  # 429 or 503, and not a word of when to come again
 VERDICT_SECONDS = 10.0  # how much later another caller's transaction may believe it
 STORM_LIMIT = 3  # renewals a minute for refused tokens that had just been renewed
 
@@ -241,7 +242,9 @@ def _failed(row: Row, error: Exception) -> Generator[Step, Any, Exception]:
     if isinstance(error, TokenUndecryptable):
         failure = Failure(error.code, backs_off=False)
     elif isinstance(error, Throttled):
-        failure = Failure(error.code, retry_after_seconds=error.retry_after)
+        # Only a wait that thanks.io named is imposed on those who need a token.
+        code = error.code if error.retry_after is not None else UNAVAILABLE
+        failure = Failure(code, retry_after_seconds=error.retry_after)
     else:
         # A 2xx without usable tokens has most likely spent the refresh token, too.
         is_unknown = isinstance(error, OutcomeUnknown) or error.code == InvalidTokenResponse.code
@@ -262,6 +265,8 @@ def _error_of(row: Row) -> ThanksIOError:
             return kind()
     if row.error_code == Throttled.code:
         return Throttled(retry_after=row.backoff_seconds)
+    if row.error_code == UNAVAILABLE:
+        return Throttled()
     return OutcomeUnknown(code=row.error_code or None)
 
 

@@ -101,8 +101,10 @@ CASES = {
     ),
     "server error": Case({"refuse": "server_error"}, OutcomeUnknown, "server_error", outcome_unknown=True),
     "bad gateway": Case({"status": 502, "body": "<html>"}, OutcomeUnknown, "server_error", outcome_unknown=True),
-    "429": Case({"status": 429}, Throttled, "throttled"),
-    "503": Case({"status": 503, "body": "<html>maintenance</html>"}, Throttled, "throttled"),
+    "429": Case({"status": 429}, Throttled, "throttled", row_code="unavailable"),
+    "503": Case(
+        {"status": 503, "body": "<html>maintenance</html>"}, Throttled, "throttled", row_code="unavailable"
+    ),
     "429 with seconds": Case({"status": 429, "retry_after": 600}, Throttled, "throttled", next_try=(595, 600)),
     "429 with days": Case({"status": 429, "retry_after": 90000}, Throttled, "throttled", next_try=(HOUR - 5, HOUR)),
     "503 with a date": Case(
@@ -114,7 +116,9 @@ CASES = {
     "503 with a past date": Case(
         {"status": 503, "headers": {"Retry-After": http_date(hours=-9)}}, Throttled, "throttled", next_try=(-5, 0)
     ),
-    "503 with junk": Case({"status": 503, "headers": {"Retry-After": "soon"}}, Throttled, "throttled"),
+    "503 with junk": Case(
+        {"status": 503, "headers": {"Retry-After": "soon"}}, Throttled, "throttled", row_code="unavailable"
+    ),
     "empty answer": unusable(body=b""),
     "HTML with 200": unusable(body="<html><body>Welcome to the hotel</body></html>"),
     "JSON list": unusable(body=[1]),
@@ -326,6 +330,15 @@ def test_throttled_is_not_asked_again_before_its_time_unless_forced(thanksio, co
         assert 100 < caught.value.retry_after <= 120
     assert thanksio.count("refresh_token") == 1
     row.refresh(force=True)
+    assert thanksio.is_live(row.get_access_token())
+
+
+def test_whoever_needs_a_token_does_not_wait_for_a_time_that_nobody_named(connected, thanksio):
+    row = connected()
+    thanksio.next_token(status=503)
+    with pytest.raises(Throttled) as caught:
+        row.get_access_token()
+    assert caught.value.retry_after is None
     assert thanksio.is_live(row.get_access_token())
 
 

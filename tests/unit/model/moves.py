@@ -56,7 +56,8 @@ class Moves:
         state = state._replace(lost=state.lost | ({worker.hand} - {None}))
         if state.lock == me:
             state = self._unlock(state, me)
-        return self._with(state, me, phase="crashed", conversation=0, hand=None, note=None, news=False, failed=None, broken=False)
+        end = Worker("crashed")
+        return state._replace(workers=(*state.workers[:me], end, *state.workers[me + 1 :]))
 
     # The pieces.
 

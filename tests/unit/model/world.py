@@ -126,7 +126,8 @@ class World(Moves):
                     yield "the guard writes again", lambda: self._guard(state, me, worker)
             case "open":
                 if not worker.broken:
-                    yield "commits", lambda: self._unlock(self._commit(state, state.draft, by=me), me, hand=None, failed=None)
+                    nothing = {"hand": None, "failed": None}
+                    yield "commits", lambda: self._unlock(self._commit(state, state.draft, by=me), me, **nothing)
                 if worker.broken or self._may(state, "rollback"):
                     yield "rolls back", lambda: self._roll_back(state, me, worker)
             case "taken":

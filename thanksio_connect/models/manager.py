@@ -1,0 +1,91 @@
+"""Finds connections, and makes them: the only other writer of tokens beside the refresh engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from django.db import IntegrityError, models, router, transaction
+from django.utils import timezone
+from django.views.decorators.debug import sensitive_variables
+
+from .. import signals
+from ..client.tokens import TokenSet
+from ..exceptions import NotConnected
+from ..fields import EncryptedValue
+from ..refresh import connections as databases
+from ..refresh import engine
+from ..refresh.rows import granted_values
+from .stale_writes import GuardedQuerySet
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AbstractBaseUser
+
+    from .connection import ThanksIOConnection
+
+
+class ThanksIOConnectionManager(models.Manager["ThanksIOConnection"].from_queryset(GuardedQuerySet)):  # type: ignore[misc]
+    """Finds and makes connections."""
+
+    def for_user(self, user: AbstractBaseUser) -> ThanksIOConnection:
+        """The user's connection. Raises :class:`~thanksio_connect.exceptions.NotConnected`."""
+        connection: ThanksIOConnection | None = self.filter(user_id=user.pk).first() if user.pk else None
+        if connection is None:
+            raise NotConnected
+        return connection
+
+    @sensitive_variables()
+    def connect(
+        self,
+        user: AbstractBaseUser,
+        token_set: TokenSet | Mapping[str, object],
+        *,
+        thanksio_user_id: str | Callable[[], str] = "",
+    ) -> ThanksIOConnection:
+        """Create the user's connection or replace its tokens; sends ``connected`` after the commit.
+
+        ``token_set`` may be the token endpoint's JSON (RFC 6749 5.1). A refresh that is in flight for the old grant
+        can't overwrite the new one. In autocommit a write that fails is tried again for a minute; in a transaction
+        of the caller's it is part of that. A callable ``thanksio_user_id`` is asked once the tokens are stored. Raises
+        :class:`~thanksio_connect.exceptions.InvalidTokenResponse` for a mapping that is no token response.
+        """
+        if not isinstance(token_set, TokenSet):
+            token_set = TokenSet.from_response(token_set)
+        using = self._db or router.db_for_write(self.model)
+        rows = self.model._base_manager.using(using).filter(user_id=user.pk)
+        known = "" if callable(thanksio_user_id) else thanksio_user_id
+        values = granted_values(token_set, now=timezone.now())
+        for name in ("access_token", "refresh_token"):  # masked in every frame, encrypted once
+            values[name] = EncryptedValue(plaintext=values[name])
+        if known:  # else an earlier one stays: nothing says that it is another account
+            values["thanksio_user_id"] = known
+        before = rows.values_list("thanksio_user_id", flat=True).first()
+        write = partial(self._grant, user.pk, values)
+        created = write(using) if databases.in_transaction(using) else databases.persist(using, write)
+        connection: ThanksIOConnection = rows.get()
+        if callable(thanksio_user_id) and (known := thanksio_user_id()):
+            # Not by version: a renewal in between keeps the account, a reconnect does not.
+            rows.filter(connected_at=connection.connected_at).update(thanksio_user_id=known)
+            connection.adopt({"thanksio_user_id": known})
+        changed = before != known if before and known else None
+        transaction.on_commit(
+            lambda: engine.announce(signals.connected, connection, created=created, account_changed=changed),
+            using=using,
+        )
+        return connection
+
+    def _grant(self, user_pk: Any, values: Mapping[str, Any], using: str) -> bool:
+        """Replace the user's row, or insert one. Returns whether it was inserted."""
+        rows = self.model._base_manager.using(using)
+        changes = {**values, "version": models.F("version") + 1, "updated_at": timezone.now()}
+        if rows.filter(user_id=user_pk).update(**changes):
+            return False
+        try:
+            with transaction.atomic(using=using):
+                rows.create(user_id=user_pk, **values)
+        except IntegrityError:
+            if not rows.filter(user_id=user_pk).update(**changes):
+                raise
+            return False
+        return True
