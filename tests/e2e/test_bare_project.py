@@ -68,7 +68,7 @@ def test_strict_session_cookie_is_no_obstacle(chromium, live_server, thanksio, u
     sign_in(chromium, live_server, user, same_site="Strict")
     chromium.get(f"{live_server.url}/thanksio/connect/")
     press(chromium, "Continue to thanks.io")
-    text = wait_for(chromium, "is connected since")
+    text = wait_for(chromium, "has been connected since")
     assert "Your thanks.io account is connected." in text
     assert chromium.current_url == f"{live_server.url}/thanksio/"
     assert "code=" not in chromium.execute_script("return document.referrer")
@@ -80,10 +80,10 @@ def test_back_button_after_connecting_exchanges_nothing(chromium, live_server, t
     sign_in(chromium, live_server, user)
     chromium.get(f"{live_server.url}/thanksio/connect/")
     press(chromium, "Continue to thanks.io")
-    wait_for(chromium, "is connected since")
+    wait_for(chromium, "has been connected since")
     chromium.back()
     chromium.forward()
-    wait_for(chromium, "is connected since")
+    wait_for(chromium, "has been connected since")
     assert thanksio.count("authorization_code") == 1
     assert thanksio.is_live(ThanksIOConnection.objects.get().refresh_token)
 
@@ -95,7 +95,7 @@ def test_error_page_leads_on_with_one_button(chromium, live_server, thanksio, us
     press(chromium, "Continue to thanks.io")
     wait_for(chromium, "Nothing was lost")
     press(chromium, "Start again")
-    wait_for(chromium, "is connected since")
+    wait_for(chromium, "has been connected since")
 
 
 def test_signed_out_meanwhile_signs_in_and_continues(chromium, live_server, thanksio, user, settings):
@@ -117,7 +117,7 @@ def test_signed_out_meanwhile_signs_in_and_continues(chromium, live_server, than
     chromium.find_element(By.CSS_SELECTOR, "input[type=submit]").click()
     wait_for(chromium, "Continue to thanks.io")
     press(chromium, "Continue to thanks.io")
-    wait_for(chromium, "is connected since")
+    wait_for(chromium, "has been connected since")
     assert chromium.current_url.endswith("/thanksio/?from=here")
 
 

@@ -250,7 +250,7 @@ def test_after_all_that_a_user_connects_over_the_same_process(site, thanksio):
     assert site.ask(callback, cookies="thanksio_browser_key=x")[0] == 400
     assert site.ask(callback, cookies=f"{cookie}; thanksio_browser_key=x")[:2][1]["location"] == [STATUS]
     assert site.ask(callback, cookies=cookie)[1]["location"] == [STATUS]
-    assert "is connected since" in site.ask(STATUS)[2]
+    assert "has been connected since" in site.ask(STATUS)[2]
     assert thanksio.count("authorization_code") == 1
 
 

@@ -224,7 +224,7 @@ def test_site_wide_cache_keeps_no_page(browser, thanksio, settings):
     ]
     assert "No thanks.io account" in browser.get(STATUS).content.decode()
     browser.get(browser.allow(thanksio))
-    assert "is connected since" in browser.get(STATUS).content.decode()
+    assert "has been connected since" in browser.get(STATUS).content.decode()
 
 
 def test_callback_is_outside_of_atomic_requests():

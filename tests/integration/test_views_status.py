@@ -16,7 +16,7 @@ def mark_dead(user):
 def test_status_page_tells_each_state_in_words(browser, thanksio, user):
     assert "No thanks.io account is connected" in browser.get(STATUS).content.decode()
     thanksio.connect(user)
-    assert "is connected since" in browser.get(STATUS).content.decode()
+    assert "has been connected since" in browser.get(STATUS).content.decode()
     mark_dead(user)
     page = browser.get(STATUS).content.decode()
     assert "Connect again to go on" in page
