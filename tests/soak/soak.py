@@ -22,6 +22,7 @@ from thanksio_connect.testing import FakeThanksIO, Fault, Grant, RequestRecord
 
 ACCESS_TOKEN_SECONDS = 2.0
 LEASE_MARGIN_SECONDS = 1.5
+CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, TOO_LATE_SECONDS = 1.0, 3.0, 5.0
 BATCH = 30
 
 FAULTS: list[tuple[float, dict[str, Any]]] = [
@@ -34,7 +35,7 @@ FAULTS: list[tuple[float, dict[str, Any]]] = [
     (0.01, {"status": 429, "retry_after": 0}),
     (0.01, {"status": 200, "body": "<html>", "headers": {"Content-Type": "text/html"}}),
     (0.01, {"refuse": "invalid_client"}),
-    (0.005, {"delay_reply": 3.0}),
+    (0.004, {"delay_reply": TOO_LATE_SECONDS}),
     (0.01, {"omit": ["refresh_token"]}),
 ]
 
@@ -82,7 +83,10 @@ class Soak:
     def run(self) -> Report:
         with (
             self.thanksio as fake,
-            fake.override_settings(THANKSIO_CONNECT_TIMEOUT_SECONDS=0.5, THANKSIO_READ_TIMEOUT_SECONDS=1.5),
+            fake.override_settings(
+                THANKSIO_CONNECT_TIMEOUT_SECONDS=CONNECT_TIMEOUT_SECONDS,
+                THANKSIO_READ_TIMEOUT_SECONDS=READ_TIMEOUT_SECONDS,
+            ),
         ):
             for user in self.users:
                 self.connect(user)
@@ -94,7 +98,9 @@ class Soak:
                 fake.faults.clear()
                 for worker in workers:
                     worker.close()
-            time.sleep(LEASE_MARGIN_SECONDS + 2.0 + 1.0)  # the last lease of a killed holder is over
+            time.sleep(
+                LEASE_MARGIN_SECONDS + CONNECT_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS + 1.0
+            )  # the last lease of a killed holder is over
             self.check()
         return self.report
 
@@ -158,7 +164,7 @@ class Soak:
             worker = self.chance.choice(workers)
             began = time.time()
             worker.signal(signal.SIGSTOP)
-            time.sleep(self.chance.choice([0.2, 1.0, 4.0]))
+            time.sleep(self.chance.choice([0.2, 1.0, 6.0]))
             worker.signal(signal.SIGCONT)
             self.stopped.append((worker.process.pid, began, time.time()))
             self.report.counts["processes stopped"] += 1
@@ -212,7 +218,7 @@ class Soak:
         except DatabaseError:  # SQLite is busy
             return
         for row in dead:
-            if row.updated_at.timestamp() > time.time() - 6:  # a late store may still heal it
+            if row.updated_at.timestamp() > time.time() - 8:  # a late store may still heal it
                 continue
             self.judge(row)
             with contextlib.suppress(DatabaseError):
@@ -248,9 +254,7 @@ class Soak:
             return
         cause = self.cause(grant)
         if cause is None:
-            pair = self.thanksio.live_pair(grant)
-            told = pair.reply if pair else "no live pair"
-            self.report.violations.append(f"user {row.user_id}: lost without a cause (reply {told}, {row.status})")
+            self.report.violations.append(f"user {row.user_id}: lost without a cause; {self.describe(grant, row)}")
         else:
             self.report.counts[f"lost: {cause}"] += 1
 
@@ -261,9 +265,20 @@ class Soak:
         record = next((record for record in self.thanksio.requests if record.pair is pair and pair is not None), None)
         if record is None:
             return None
+        if f"delay_reply={TOO_LATE_SECONDS}" in (record.fault or ""):  # sent, but to nobody
+            return "reply too late"
         if record.reply != "sent" or (pair is not None and pair.reply != "sent"):
             return "reply lost"
         return "holder killed" if self.was_killed(record) else None
+
+    def describe(self, grant: Grant, row: ThanksIOConnection) -> str:
+        told = [
+            f"{record.number} by {process_of(record)}: {record.outcome}, {record.reply}, fault {record.fault}"
+            for record in self.thanksio.token_requests("refresh_token")
+            if record.grant_id == grant.id
+        ]
+        state = f"{row.status}, {row.last_error_code}, version {row.version}, pairs {len(grant.pairs)}"
+        return f"{state}; its last requests: {told[-4:]}"
 
     def was_killed(self, record: RequestRecord) -> bool:
         return process_of(record) in self.killed
@@ -278,7 +293,8 @@ class Soak:
                 first.setdefault(token, record)
             if before is None or record.outcome != "invalid_grant":
                 continue
-            if before.reply != "sent" or (before.pair and before.pair.reply != "sent"):
+            late = f"delay_reply={TOO_LATE_SECONDS}" in (before.fault or "")
+            if late or before.reply != "sent" or (before.pair and before.pair.reply != "sent"):
                 self.report.counts["spent again after an unknown outcome"] += 1
             elif self.was_killed(before) or any(process_of(before) == pid for pid, _began, _ended in self.stopped):
                 self.report.counts["spent again after a dead or sleeping holder"] += 1
