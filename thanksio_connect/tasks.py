@@ -8,7 +8,6 @@ from celery import shared_task
 
 from .exceptions import Throttled
 from .flows import bulk
-from .models import ThanksIOConnection
 
 
 @shared_task(name="thanksio_connect.refresh_due", ignore_result=True)
@@ -24,9 +23,9 @@ def refresh_due() -> int:
 
 @shared_task(bind=True, name="thanksio_connect.refresh_one", ignore_result=True, max_retries=3, rate_limit="60/m")
 def refresh_one(self: Any, pk: Any) -> str:
-    """Renew one connection; run twice at once it renews once. Returns the outcome's name."""
-    connection = ThanksIOConnection.objects.filter(pk=pk).first()
-    if connection is None:
+    """Renew one connection if it is still due; queued twice it is renewed once. Returns the outcome's name."""
+    connection = bulk.Selection().rows().filter(pk=pk).first()
+    if connection is None:  # disconnected, or renewed while the task waited in the queue
         return str(bulk.Outcome.SKIPPED)
     try:
         return str(bulk.refresh_one(connection))

@@ -1,0 +1,11 @@
+"""A project with Celery, set up as the documentation says: ``python -m celery -A tests.celery_project worker``."""
+
+import os
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.celery_project.settings")
+
+app = Celery("tests")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
