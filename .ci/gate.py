@@ -11,19 +11,22 @@ import threading
 import time
 import traceback
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from parts import REPOSITORY, SCRATCH, Part, Result, kill_all
 
 CI = REPOSITORY / ".ci"
+NEWEST = SCRATCH / "v313"
 # Tests that have nothing to do with the database of the test settings.
 NO_DATABASE = ("--ignore-glob=*/test_client_*", "--ignore-glob=*/test_sandbox*", "--ignore-glob=*/test_testing_*")
-# A test may be skipped for what the database itself is like, or because it is about another one.
+# A test may be skipped for what the database itself is like ("SQLite lets …"), or because it is about another one.
 MAY_SKIP = {
-    "sqlite": r"^SQLite |needs .*(PostgreSQL|MariaDB)",
-    "postgres": r"^PostgreSQL |needs .*(SQLite|MariaDB)",
-    "mariadb": r"^MariaDB |needs .*(SQLite|PostgreSQL)",
+    "sqlite": r"^SQLite |^(?!.*needs SQLite).*(PostgreSQL|MariaDB)",
+    "postgres": r"^PostgreSQL |^(?!.*needs .*PostgreSQL).*(SQLite|MariaDB)|THANKSIO_TEST_RESTART",
+    "mariadb": r"^MariaDB |^(?!.*needs .*MariaDB).*(SQLite|PostgreSQL)",
 }
+NEWEST_IS_INSTALLED = threading.Event()
 
 
 def find_python(version: str) -> Path:
@@ -55,7 +58,7 @@ def tests(name: str, python: Path, database: str, *arguments: str, must_run: str
 
 
 def oldest(tree: Path) -> Iterable[Part]:
-    """What a newcomer types, on the oldest Python; pip picks Django 5.2 there."""
+    """What a newcomer types, on the oldest Python, where pip picks Django 5.2; then the other two Pythons on SQLite."""
     yield axe()
     yield Part("README: the demo's command", [sys.executable, tree / ".ci" / "readme.py", "demo"])
     yield Part(
@@ -66,26 +69,31 @@ def oldest(tree: Path) -> Iterable[Part]:
         is_tests=True,
     )
     python = tree / ".venv" / "bin" / "python"
-    yield Part(
-        "Django 5.2 was tested", [python, "-c", "import django; assert django.VERSION[:2] == (5, 2), django.VERSION"]
-    )
+    check = "import django; assert django.VERSION[:2] == (5, 2), django.VERSION"
+    yield Part("Django 5.2 was tested", [python, "-c", check])
     yield Part("the demo's walkthrough", [python, "manage.py", "demo", "--walkthrough"])
     yield venv(SCRATCH / "v312", "3.12", "test")
-    yield tests(
-        "Python 3.12 on SQLite",
-        SCRATCH / "v312" / "bin" / "python",
+    python = SCRATCH / "v312" / "bin" / "python"
+    few = ("tests/integration", "--ignore=tests/integration/engine", *NO_DATABASE)
+    yield tests("Python 3.12 on SQLite", python, "sqlite", *few, must_run=r"test_flows_callback")
+    NEWEST_IS_INSTALLED.wait(600)
+    everything = tests(
+        "Python 3.13 on SQLite, browser",
+        NEWEST / "bin" / "python",
         "sqlite",
-        "tests/integration",
-        *NO_DATABASE,
-        must_run=r"\.engine\.",
+        "-n",
+        "2",
+        must_run=r"tests\.e2e\.test_story",
     )
+    yield replace(everything, tree=SCRATCH / "tree")
 
 
 def newest(tree: Path) -> Iterable[Part]:
-    """Style, types, layers, docs, the wheel; then the databases, with the newest Python and Django."""
-    folder = SCRATCH / "v313"
-    binaries, python = folder / "bin", folder / "bin" / "python"
-    yield venv(folder, "3.13", "test,databases,lint,docs,release")
+    """Style, types, layers, docs, the wheel; then the database servers, with the newest Python and Django."""
+    binaries, python = NEWEST / "bin", NEWEST / "bin" / "python"
+    yield axe()
+    yield venv(NEWEST, "3.13", "test,databases,lint,docs,release")
+    NEWEST_IS_INSTALLED.set()
     yield Part("style: ruff check", [binaries / "ruff", "check", "."])
     yield Part("style: ruff format", [binaries / "ruff", "format", "--check", "--diff", "."])
     yield Part("types: mypy --strict", [binaries / "mypy"])
@@ -96,8 +104,20 @@ def newest(tree: Path) -> Iterable[Part]:
     yield Part("wheel: built, checked, used", [python, tree / ".ci" / "wheel.py"])
     for name, database in (("PostgreSQL", "postgres"), ("MariaDB", "mariadb")):
         yield tests(name, python, database, "tests/integration", "tests/soak", *NO_DATABASE, must_run=r"\.engine\.")
-    yield axe()
-    yield tests("Python 3.13 on SQLite, browser", python, "sqlite", must_run=r"tests\.e2e\.test_story")
+    restarts = tests(
+        "PostgreSQL restarts",
+        python,
+        "postgres",
+        "tests/integration/engine",
+        "-k",
+        "server_restarts",
+        must_run="restarts",
+    )
+    restarts.environment = {
+        **restarts.environment,
+        "THANKSIO_TEST_RESTART": os.environ.get("THANKSIO_TEST_RESTART", "1"),
+    }
+    yield restarts
 
 
 def copy_of_the_tree(folder: Path) -> Path:

@@ -31,7 +31,10 @@ class Result:
 
 @dataclass
 class Part:
-    """``may_skip``: reasons (a pattern) for which a test may be skipped here. Any other skip is a failure."""
+    """``may_skip``: reasons (a pattern) for which a test may be skipped here. Any other skip is a failure.
+
+    ``must_run``: one passed test's name has to match it. ``tree``: where to run, if not in the lane's.
+    """
 
     name: str
     command: Sequence[str | Path]
@@ -39,6 +42,7 @@ class Part:
     may_skip: str | None = None
     must_run: str | None = None
     is_tests: bool = False
+    tree: Path | None = None
 
     def run(self, tree: Path, shared_environment: Mapping[str, str]) -> Result:
         """Run to the end, whatever happens, and say what happened; a failed part's log is printed whole."""
@@ -48,7 +52,7 @@ class Part:
         if self.is_tests:
             environment["PYTEST_ADDOPTS"] = f"--junitxml={report} -p no:cacheprovider"
         started = time.monotonic()
-        status = _status(self.command, tree, environment, log)
+        status = _status(self.command, self.tree or tree, environment, log)
         passed, failed, notes = (1, 0, []) if status == 0 else (0, 1, [f"exit status {status}"])
         if self.is_tests:
             passed, failed, notes = self._count(report, status)

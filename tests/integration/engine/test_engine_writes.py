@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import Group
@@ -267,7 +268,8 @@ def test_the_server_restarts_between_reply_and_store(thanksio, connected, start_
     fault = thanksio.next_token(hold="after")
     worker.begin("token" if state == "autocommit" else "token_in_transaction", pk=row.pk)
     fault.wait_reached(30)
-    control = ["pg_ctlcluster", "--skip-systemctl-redirect", "15", "main"]
+    [version] = [path.name for path in Path("/etc/postgresql").iterdir()]
+    control = ["pg_ctlcluster", "--skip-systemctl-redirect", version, "main"]
     subprocess.run([*control, "stop", "-m", "fast"], check=True)
     fault.release()
     time.sleep(1.5)
