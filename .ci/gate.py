@@ -42,8 +42,10 @@ def venv(folder: Path, version: str, requirements: str) -> Part:
     return Part(f"environment: Python {version}", ["bash", "-euc", f"{words} && {show}"])
 
 
-def axe() -> Part:
-    return Part("environment: axe-core", ["npm", "ci", "--no-audit", "--no-fund", "--prefix", "tests/e2e"])
+def axe(lane: str) -> Part:
+    return Part(
+        f"environment: axe-core for the {lane} lane", ["npm", "ci", "--no-audit", "--no-fund", "--prefix", "tests/e2e"]
+    )
 
 
 def tests(name: str, python: Path, database: str, *arguments: str, must_run: str) -> Part:
@@ -59,7 +61,7 @@ def tests(name: str, python: Path, database: str, *arguments: str, must_run: str
 
 def oldest(tree: Path) -> Iterable[Part]:
     """What a newcomer types, on the oldest Python, where pip picks Django 5.2; then the other two Pythons on SQLite."""
-    yield axe()
+    yield axe("first")
     yield Part("README: the demo's command", [sys.executable, tree / ".ci" / "readme.py", "demo"])
     yield Part(
         "README: the tests' command (SQLite, browser)",
@@ -91,7 +93,7 @@ def oldest(tree: Path) -> Iterable[Part]:
 def newest(tree: Path) -> Iterable[Part]:
     """Style, types, layers, docs, the wheel; then the database servers, with the newest Python and Django."""
     binaries, python = NEWEST / "bin", NEWEST / "bin" / "python"
-    yield axe()
+    yield axe("second")
     yield venv(NEWEST, "3.13", "test,databases,lint,docs,release")
     NEWEST_IS_INSTALLED.set()
     yield Part("style: ruff check", [binaries / "ruff", "check", "."])
