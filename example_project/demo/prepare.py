@@ -55,9 +55,13 @@ def _fill_sandbox() -> None:
             description="Customers",
             defaults={"recipients": SAMPLE_RECIPIENTS, "api_key": "SANDBOX"},
         )
-    product_url = os.environ["DEMO_PRODUCT_URL"]
-    apps.get_model("oauth2_provider", "Application").objects.update_or_create(
-        client_id=os.environ["THANKSIO_CLIENT_ID"],
+    client_id = os.environ["THANKSIO_CLIENT_ID"]
+    applications = apps.get_model("oauth2_provider", "Application").objects
+    # The earlier ones stay: a demo on other ports may be running.
+    callbacks = set(" ".join(applications.filter(client_id=client_id).values_list("redirect_uris", flat=True)).split())
+    callbacks.add(f"{os.environ['DEMO_PRODUCT_URL']}/thanksio/callback/")
+    applications.update_or_create(
+        client_id=client_id,
         defaults={
             "name": CLIENT_NAME,
             "client_type": "confidential",
@@ -65,7 +69,7 @@ def _fill_sandbox() -> None:
             # Random, and the file beside the database holds it as it is: a hash would protect nothing.
             "hash_client_secret": False,
             "client_secret": os.environ["THANKSIO_CLIENT_SECRET"],
-            "redirect_uris": f"{product_url}/thanksio/callback/",
+            "redirect_uris": " ".join(sorted(callbacks)),
         },
     )
 

@@ -105,9 +105,7 @@ def prepare(children: Children) -> None:
 
 def start_servers(children: Children, product: Address, sandbox: Address) -> dict[str, subprocess.Popen[bytes]]:
     """Start both servers and return when both answer."""
-    for part, address in (("product", product), ("sandbox", sandbox)):
-        if address.is_taken:
-            raise DemoError(port_taken(part, address))
+    check_ports(product, sandbox)
     servers = {
         part: children.start(part, "-m", "example_project.demo.serve", part, f"{address.host}:{address.port}")
         for part, address in (("product", product), ("sandbox", sandbox))
@@ -127,12 +125,19 @@ def wait_until_ready(children: Children, process: subprocess.Popen[bytes], part:
         time.sleep(POLL_SECONDS)
 
 
-def port_taken(part: str, address: Address) -> str:
-    option = "--port" if part == "product" else "--sandbox-port"
-    return (
-        f"Port {address.port}, where the {part} is to answer, is taken by another program. "
-        f"Stop that program, or choose another port: "
-        f"python manage.py demo {option} {min(address.port + 10, 65535)}"
+def check_ports(product: Address, sandbox: Address) -> None:
+    """Raises DemoError, with the command that would work, if another program listens where ours are to."""
+    parts = {"product": product, "sandbox": sandbox}
+    taken = [part for part, address in parts.items() if address.is_taken]
+    if not taken:
+        return
+    said = " ".join(
+        f"Port {parts[part].port}, where the {part} is to answer, is taken by another program." for part in taken
+    )
+    ports = {part: _next_free(address) if part in taken else address.port for part, address in parts.items()}
+    raise DemoError(
+        f"{said} Stop that program, or choose another port: "
+        f"python manage.py demo --port {ports['product']} --sandbox-port {ports['sandbox']}"
     )
 
 
@@ -142,6 +147,13 @@ def free_ports() -> tuple[int, int]:
         one.bind(("127.0.0.1", 0))
         other.bind(("127.0.0.1", 0))
         return one.getsockname()[1], other.getsockname()[1]
+
+
+def _next_free(address: Address) -> int:
+    for port in range(address.port + 10, 65536, 10):
+        if not Address(address.host, port).is_taken:
+            return port
+    return free_ports()[0]
 
 
 def tail(log_file: Path, lines: int = 25) -> str:

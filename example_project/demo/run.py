@@ -9,7 +9,7 @@ from collections.abc import Callable
 from django.utils.translation import gettext as _
 
 from example_project.demo import keys
-from example_project.demo.processes import Address, Children, DemoError, prepare, start_servers, tail
+from example_project.demo.processes import Address, Children, DemoError, check_ports, prepare, start_servers, tail
 
 PRODUCT_PORT = 8000
 SANDBOX_PORT = 8001
@@ -19,6 +19,7 @@ WATCH_SECONDS = 0.5
 def run(product_port: int | None, sandbox_port: int | None, say: Callable[[str], None]) -> None:
     """Serve until interrupted. Raises DemoError when it can't start, or when a server ends by itself."""
     product, sandbox = addresses(product_port or PRODUCT_PORT, sandbox_port or SANDBOX_PORT)
+    check_ports(product, sandbox)  # first: what answers there may be another demo, on the same databases
     directory = keys.demo_directory()
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     say(_("Preparing the databases in %(directory)s …") % {"directory": directory})

@@ -2,11 +2,12 @@
 
 import signal
 import socket
+import sqlite3
 import stat
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ import requests
 
 from example_project.demo import keys, walkthrough
 from example_project.demo.evidence import expect
-from example_project.demo.processes import Children, DemoError, free_ports
+from example_project.demo.processes import Children, DemoError, free_ports, prepare
 
 START_SECONDS = 60
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads processes from /proc")
@@ -186,12 +187,36 @@ def test_taken_port_is_named_with_the_way_out(tmp_path, part, option, host):
         pytest.skip("this machine has no IPv6 loopback address")
     with listener:
         taken = str(listener.getsockname()[1])
-        other = "--sandbox-port" if option == "--port" else "--port"
-        done = finished(tmp_path, option, taken, other, str(free_ports()[0]))
+        other, free = "--sandbox-port" if option == "--port" else "--port", str(free_ports()[0])
+        done = finished(tmp_path, option, taken, other, free)
     assert done.returncode == 1
     assert f"Port {taken}, where the {part} is to answer, is taken by another program." in done.stderr
-    assert f"python manage.py demo {option}" in done.stderr
+    assert "python manage.py demo --port " in done.stderr
+    assert f"{other} {free}" in done.stderr
+    assert f"{option} {taken}" not in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_both_ports_taken_are_named_at_once_and_nothing_was_touched(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
+        taken = [str(listener.getsockname()[1]) for listener in (one, two)]
+        directory = tmp_path / "demo"
+        done = finished(directory, "--port", taken[0], "--sandbox-port", taken[1])
+    assert done.returncode == 1
+    assert all(f"Port {port}, where the " in done.stderr for port in taken)
+    assert not list(directory.glob("*.sqlite3"))
+
+
+def test_a_second_demo_on_other_ports_leaves_the_first_ones_callback(tmp_path):
+    uris = []
+    for url in ("http://localhost:8123", "http://localhost:8124"):
+        with Children(keys.child_environment(tmp_path, url, "http://127.0.0.1:8125"), tmp_path) as children:
+            prepare(children)
+        uris.append(f"{url}/thanksio/callback/")
+    [database] = tmp_path.glob("sandbox*.sqlite3")
+    with closing(sqlite3.connect(database)) as connection:
+        [[stored]] = connection.execute("SELECT redirect_uris FROM oauth2_provider_application")
+    assert stored.split() == uris
 
 
 @pytest.mark.parametrize("value", ["0", "65536", "eight", "-1"])

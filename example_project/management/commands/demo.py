@@ -30,7 +30,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        interrupt_on("SIGTERM", "SIGHUP")
+        interrupt_on("SIGINT", "SIGTERM", "SIGHUP")  # a shell starts what runs in the background deaf to SIGINT
         use_case = walkthrough.run if options["walkthrough"] else run.run
         try:
             use_case(options["port"], options["sandbox_port"], self._say)
