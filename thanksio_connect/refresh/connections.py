@@ -7,13 +7,22 @@ outside any pool and with the server's default isolation, closed after each step
 from __future__ import annotations
 
 import logging
+import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from typing import TypeVar
 
-from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, connections, transaction
+from django.db import (
+    DatabaseError,
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    connections,
+    transaction,
+)
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 logger = logging.getLogger("thanksio_connect")
@@ -23,6 +32,8 @@ _numbers = count(1)
 _LOST_IN_TRANSIT = (DatabaseError, InterfaceError)
 _PERMANENT = (IntegrityError, DataError)
 STORE_BUDGET_SECONDS = 60.0
+# The server may have no slot left just now: every caller in a transaction holds one, and wants a second for a moment.
+OPEN_BUDGET_SECONDS, OPEN_RETRY_SECONDS = 10.0, 0.1
 
 
 def in_transaction(alias: str) -> bool:
@@ -44,7 +55,10 @@ def has_own_connections(alias: str) -> bool:
 
 @contextmanager
 def own_connection(alias: str) -> Iterator[str]:
-    """A private connection to the database of ``alias`` in this thread, under the alias that is yielded."""
+    """A private connection to the database of ``alias`` in this thread, under the alias that is yielded.
+
+    Waits some seconds for a server that takes no connection now, then raises its ``OperationalError``.
+    """
     base = connections[alias]
     options = {
         name: value for name, value in base.settings_dict["OPTIONS"].items() if name not in ("pool", "isolation_level")
@@ -54,10 +68,22 @@ def own_connection(alias: str) -> Iterator[str]:
     own_alias = f"_thanksio_connect_{next(_numbers)}"
     connections[own_alias] = wrapper
     try:
+        _open(wrapper)
         yield own_alias
     finally:
         del connections[own_alias]
         BaseDatabaseWrapper.close(wrapper)  # SQLite's own close() passes over in-memory databases
+
+
+def _open(wrapper: BaseDatabaseWrapper) -> None:
+    deadline = time.monotonic() + OPEN_BUDGET_SECONDS
+    while True:
+        try:
+            return wrapper.ensure_connection()
+        except OperationalError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(OPEN_RETRY_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, no secret
 
 
 def bound_lock_wait(using: str) -> None:

@@ -1,7 +1,8 @@
 """The rollback guard: a pair that had to be written in the caller's transaction is written again if that is undone.
 
 ``transaction.on_commit`` holds the only strong reference to a callback; when Django drops it uncalled, after a
-ROLLBACK, its ``weakref.finalize`` fires at once (CPython counts references).
+ROLLBACK, its ``weakref.finalize`` fires at once (CPython counts references). Django drops the last callback first, so
+the guard of a second renewal in one transaction first writes the pair that this one spent.
 """
 
 from __future__ import annotations
@@ -20,32 +21,62 @@ REWRITE_BUDGET_SECONDS = 30.0
 
 
 class Guard:
-    """Runs ``write(using)`` again if the block that is open on ``alias`` now is rolled back."""
+    """Runs ``write(using)`` again if the block that is open on ``alias`` now is rolled back.
+
+    ``row`` names what is written. ``write`` must be repeatable. For a pair of tokens it returns whether the pair stands
+    then, and ``stands(using)`` tells the same without a write.
+    """
 
     def __init__(
-        self, alias: str, write: Callable[[str], object], *, after_commit: Callable[[], object] | None = None
+        self,
+        alias: str,
+        write: Callable[[str], object],
+        *,
+        row: object,
+        stands: Callable[[str], bool] | None = None,
+        after_commit: Callable[[], object] | None = None,
     ) -> None:
         self._alias = alias
         self._write = write
+        self._row = row
+        self._stands = stands
         self._after_commit = after_commit
         self._test_blocks = databases.testcase_blocks(alias)
         self._done = False
+        self._earlier = self._earlier_pair()
         self._watch()
 
-    def _watch(self) -> None:
-        def committed() -> None:
-            self._done = True
-            # Once more: the host may have gone back to a savepoint of its own making, of which Django does not hear.
-            self._try(self._confirm)
-            if self._after_commit is not None:
-                self._after_commit()
+    def _earlier_pair(self) -> Guard | None:
+        """The guard of the pair that was stored last over the same row in this transaction."""
+        callbacks = [entry[1] for entry in connections[self._alias].run_on_commit]
+        guards = [callback.guard for callback in callbacks if isinstance(callback, _Committed)]
+        return next((guard for guard in reversed(guards) if guard._row == self._row and guard._stands), None)
 
+    def _watch(self) -> None:
+        committed = _Committed(self)
         weakref.finalize(committed, self._dropped).atexit = False
         connection = connections[self._alias]
         if connection.in_atomic_block:
             transaction.on_commit(committed, using=self._alias)
         else:  # set_autocommit(False): on_commit() refuses, yet Django drops the list at a rollback all the same
             connection.run_on_commit.append((set(), committed, False))  # type: ignore[arg-type]
+
+    def committed(self) -> None:
+        """The caller's transaction ended well."""
+        self._done = True
+        # Once more: the host may have gone back to a savepoint of its own making, of which Django does not hear.
+        self._try(self._confirm)
+        if self._after_commit is not None:
+            self._after_commit()
+
+    def _replay(self, using: str) -> bool:
+        """Write once more, after the pair that this one spent. Returns whether it stands."""
+        if self._earlier is not None:
+            if self._stands is not None and self._stands(using):
+                return True
+            if not self._earlier._replay(using) and self._stands is not None:
+                return False  # a reconnect came first, and may have the version that this one spent
+        return bool(self._write(using))
 
     def _dropped(self) -> None:
         if not self._done:
@@ -63,11 +94,11 @@ class Guard:
 
     def _confirm(self) -> None:
         try:
-            databases.at_once(self._alias, self._write)
+            databases.at_once(self._alias, self._replay)
         except (DatabaseError, InterfaceError):
             if not databases.has_own_connections(self._alias):
                 raise
-            databases.durably(self._alias, self._write, budget_seconds=REWRITE_BUDGET_SECONDS)
+            databases.durably(self._alias, self._replay, budget_seconds=REWRITE_BUDGET_SECONDS)
 
     def _rewrite(self) -> None:
         connection = connections[self._alias]
@@ -76,8 +107,18 @@ class Guard:
         usable = not connection.needs_rollback and not connection.closed_in_transaction and connection.connection
         if connection.in_atomic_block and usable:  # only a savepoint went
             self._watch()
-            databases.at_once(self._alias, self._write)
+            databases.at_once(self._alias, self._replay)
         elif databases.has_own_connections(self._alias):
-            databases.durably(self._alias, self._write, budget_seconds=REWRITE_BUDGET_SECONDS)
+            databases.durably(self._alias, self._replay, budget_seconds=REWRITE_BUDGET_SECONDS)
         else:
-            self._write(self._alias)
+            self._replay(self._alias)
+
+
+class _Committed:
+    """What Django is to hold the only strong reference to."""
+
+    def __init__(self, guard: Guard) -> None:
+        self.guard = guard
+
+    def __call__(self) -> None:
+        self.guard.committed()

@@ -124,7 +124,9 @@ class OwnConnections(Place):
         """Look at a locked row until it can be had. None: it stays locked. False: it is gone or is not visible here."""
         tries = 0
         while (row := self.load()) is not None:
-            if row.version != self.key.version:
+            if row.version < self.key.version:
+                return False  # the caller's transaction has a newer grant, which nobody else sees yet
+            if row.version > self.key.version:
                 self.probed = (False, row)
                 return True
             if tries >= (LEASED_TRIES if row.lease_lives else LOCKED_TRIES):
@@ -152,7 +154,13 @@ class CallersTransaction(Place):
 
     def store(self, values: dict[str, Any], after_commit: Callable[[], object]) -> tuple[bool, Row | None]:
         """Write now, and again on a private connection if the caller rolls back."""
-        Guard(self.alias, self.writes(values), after_commit=after_commit)
+        Guard(
+            self.alias,
+            lambda using: rows.store(using, self.key, values)[0],
+            row=(self.key.model, self.key.pk),
+            stands=lambda using: rows.stands(rows.load(using, self.key), values),
+            after_commit=after_commit,
+        )
         try:
             return databases.at_once(self.alias, self.writes(values))
         except (DatabaseError, InterfaceError) as error:
@@ -169,7 +177,7 @@ class CallersTransaction(Place):
         return self._guarded(lambda using: rows.conclude(using, self.key, code, access_token_dead=access_token_dead))
 
     def _guarded(self, step: Callable[[str], T]) -> T:
-        Guard(self.alias, step)
+        Guard(self.alias, step, row=(self.key.model, self.key.pk))
         return self.run(step)
 
 

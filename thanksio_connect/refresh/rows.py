@@ -230,8 +230,12 @@ def store(using: str, key: Key, values: Mapping[str, Any]) -> tuple[bool, Row | 
     if key.rows(using).filter(version=key.version).update(updated_at=timezone.now(), **values):
         return True, Row(values=values)
     row = load(using, key)
-    stored = row is not None and row.values["access_token"].ciphertext == values["access_token"].ciphertext
-    return stored, row
+    return stands(row, values), row
+
+
+def stands(row: Row | None, values: Mapping[str, Any]) -> bool:
+    """Whether the row holds the pair of these values."""
+    return row is not None and bool(row.values["access_token"].ciphertext == values["access_token"].ciphertext)
 
 
 def release(using: str, key: Key, lease_id: uuid.UUID) -> None:
