@@ -13,6 +13,7 @@ from typing import Any
 
 import environ
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 
 from .client.oauth import OAuthClient, OAuthConfig
 from .client.tokens import Secret
@@ -20,37 +21,47 @@ from .client.transport import Transport, TransportConfig, is_secure_url
 from .exceptions import ThanksIOConfigurationError
 
 _UNSET: Any = object()
+# A typing error must not switch PKCE off, as it would where all that is not true is false.
+_SWITCH = dict.fromkeys(("true", "1", "yes", "on"), True) | dict.fromkeys(("false", "0", "no", "off"), False)
+PLAIN = "text, or $NAME of a variable that holds it"
 DASHBOARD_URL = "https://dashboard.thanks.io/developer"
 
 
-def _lookup(name: str, parse: Callable[[environ.Env, str], Any], default: Any) -> Any:
+def _environment_text(name: str) -> str:
+    """The variable's text. ``$NAME`` is NAME's, if there is a NAME: a secret may begin with a dollar sign."""
+    value = os.environ[name]
+    return str(environ.Env().str(name)) if value.startswith("$") and value.lstrip("$") in os.environ else value
+
+
+def _lookup(name: str, parse: Callable[[str], Any], default: Any, *, wanted: str = PLAIN) -> Any:
     value = getattr(settings, name, _UNSET)
     if value is not _UNSET and value is not None:
         return value
     if name in os.environ:
         try:
-            return parse(environ.Env(), name)
-        except (ValueError, TypeError):
-            raise ThanksIOConfigurationError(f"The environment variable {name} is malformed.") from None
+            return parse(_environment_text(name))
+        except (ValueError, KeyError, ImproperlyConfigured, RecursionError):
+            pass  # the error is raised outside, so that it carries no piece of the value
+        raise ThanksIOConfigurationError(f"The environment variable {name} must be {wanted}.")
     return default
 
 
 def _text(name: str, default: str = "") -> str:
-    value = _lookup(name, lambda env, key: env.str(key), default)
+    value = _lookup(name, str, default)
     if not isinstance(value, str):
         raise ThanksIOConfigurationError(f"{name} must be a string.")
     return value.strip()
 
 
 def _flag(name: str, default: bool) -> bool:
-    value = _lookup(name, lambda env, key: env.bool(key), default)
+    value = _lookup(name, lambda text: _SWITCH[text.strip().lower()], default, wanted="true or false")
     if not isinstance(value, bool):
         raise ThanksIOConfigurationError(f"{name} must be True or False.")
     return value
 
 
 def _seconds(name: str, default: float, *, zero: bool = False) -> float:
-    value = _lookup(name, lambda env, key: env.float(key), default)
+    value = _lookup(name, float, default, wanted="a number")
     usable = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     if not usable or value < 0 or (value == 0 and not zero):
         raise ThanksIOConfigurationError(f"{name} must be a positive number.")
@@ -113,7 +124,7 @@ class AppSettings:
     @property
     def scopes(self) -> tuple[str, ...]:
         """Scopes to ask for; thanks.io documents none."""
-        value = _lookup("THANKSIO_SCOPES", lambda env, key: env.list(key), ())
+        value = _lookup("THANKSIO_SCOPES", lambda text: [item.strip() for item in text.split(",") if item.strip()], ())
         if not isinstance(value, list | tuple) or not all(isinstance(scope, str) for scope in value):
             raise ThanksIOConfigurationError("THANKSIO_SCOPES must be a list of strings.")
         return tuple(value)

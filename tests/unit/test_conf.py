@@ -1,0 +1,76 @@
+"""Settings from the environment: what is accepted, and what an error says and keeps to itself."""
+
+import traceback
+
+import pytest
+
+from thanksio_connect.conf import app_settings
+from thanksio_connect.exceptions import ThanksIOConfigurationError
+
+
+@pytest.fixture
+def environment(settings, monkeypatch):
+    """Put a variable into the environment, where no Django setting of that name hides it."""
+
+    def put(name, value):
+        if hasattr(settings, name):
+            delattr(settings, name)
+        monkeypatch.setenv(name, value)
+
+    return put
+
+
+@pytest.mark.parametrize("secret", ["$ecret", "$$ecret", r"\$ecret", "$", "with=equals", "a b", "ä"])
+def test_a_secret_is_taken_as_it_is(environment, secret):
+    """django-environ alone takes a leading dollar sign for the name of a variable, and tells the rest in its error."""
+    environment("THANKSIO_CLIENT_SECRET", secret)
+    assert app_settings.client_secret.reveal() == secret
+
+
+def test_a_variable_may_name_another_one(environment, monkeypatch):
+    monkeypatch.setenv("VAULT_SECRET", "from-the-vault")
+    environment("THANKSIO_CLIENT_SECRET", "$VAULT_SECRET")
+    assert app_settings.client_secret.reveal() == "from-the-vault"
+
+
+def test_a_chain_that_leads_nowhere_says_so_without_the_value(environment, monkeypatch):
+    monkeypatch.setenv("VAULT_SECRET", "$ecret-of-ours")
+    environment("THANKSIO_CLIENT_SECRET", "$VAULT_SECRET")
+    with pytest.raises(ThanksIOConfigurationError, match="THANKSIO_CLIENT_SECRET must be text") as caught:
+        _ = app_settings.client_secret
+    assert "ecret-of-ours" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_variable_that_names_itself_says_so(environment):
+    environment("THANKSIO_CLIENT_ID", "$THANKSIO_CLIENT_ID")
+    with pytest.raises(ThanksIOConfigurationError, match="THANKSIO_CLIENT_ID must be text"):
+        _ = app_settings.client_id
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("true", True), ("True", True), ("1", True), (" on ", True), ("no", False), ("0", False), ("FALSE", False)],
+)
+def test_a_switch(environment, text, value):
+    environment("THANKSIO_PKCE", text)
+    assert app_settings.pkce is value
+
+
+@pytest.mark.parametrize("text", ["ture", "", "2", "enabled"])
+def test_a_typing_error_does_not_switch_pkce_off(environment, text):
+    environment("THANKSIO_PKCE", text)
+    with pytest.raises(ThanksIOConfigurationError, match="THANKSIO_PKCE must be true or false"):
+        _ = app_settings.pkce
+
+
+@pytest.mark.parametrize("text", ["", "soon", "30s", "5 minutes", "nan", "-1"])
+def test_a_time_is_a_number_of_seconds_and_nothing_else(environment, text):
+    environment("THANKSIO_READ_TIMEOUT_SECONDS", text)
+    with pytest.raises(ThanksIOConfigurationError, match=r"THANKSIO_READ_TIMEOUT_SECONDS must be a (positive )?number"):
+        _ = app_settings.read_timeout_seconds
+
+
+@pytest.mark.parametrize(("text", "scopes"), [("", ()), ("a", ("a",)), ("a, b ,c,", ("a", "b", "c"))])
+def test_scopes(environment, text, scopes):
+    environment("THANKSIO_SCOPES", text)
+    assert app_settings.scopes == scopes
