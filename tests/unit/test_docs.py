@@ -172,7 +172,7 @@ def test_the_four_steps_are_the_same_in_readme_and_quickstart():
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     for line in (
         'INSTALLED_APPS += ["thanksio_connect"]',
-        'FIELD_ENCRYPTION_KEY = os.environ["FIELD_ENCRYPTION_KEY"]',
+        'FIELD_ENCRYPTION_KEY = os.environ.get("FIELD_ENCRYPTION_KEY")',
         'urlpatterns += [path("thanksio/", include("thanksio_connect.urls"))]',
         "{% thanksio_connect_button %}",
     ):
