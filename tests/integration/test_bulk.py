@@ -3,11 +3,14 @@
 import io
 import json
 from datetime import timedelta
+from itertools import islice
 
 import pytest
 from cryptography.fernet import Fernet
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.utils import timezone
 
 from thanksio_connect.flows.bulk import BulkRefresh, Selection
@@ -213,3 +216,11 @@ def test_reencrypt_keeps_what_no_key_fits(connect, settings):
     with pytest.raises(CommandError, match="they were kept") as caught:
         call_command("reencrypt_thanksio_tokens", stdout=io.StringIO())
     assert caught.value.returncode == 1
+
+
+@pytest.mark.skipif(settings.DATABASE != "sqlite", reason="needs SQLite, which compares times as text")
+def test_a_time_written_by_hand_does_not_select_its_row_for_ever(connect):
+    connect("due")
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE thanksio_connect_thanksioconnection SET next_refresh_at = '2020-01-01 00:00:00+00:00'")
+    assert len(list(islice(Selection().pages(), 3))) == 1
