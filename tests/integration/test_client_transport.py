@@ -24,6 +24,7 @@ from thanksio_connect.client.transport import MIB, USER_AGENT, Transport, Transp
 from thanksio_connect.exceptions import NotSent, OutcomeUnknown, ThanksIOConfigurationError
 
 QUICK = TransportConfig(connect_timeout_seconds=0.4, read_timeout_seconds=0.6)
+BUSY_SECONDS = 5  # what a busy machine may add; without the deadline these calls would last for ever
 
 
 @pytest.fixture(autouse=True)
@@ -178,7 +179,7 @@ class TestDeadline:
         with pytest.raises(OutcomeUnknown) as caught:
             send(dripping(start, drop), config=config)
         took = time.monotonic() - began
-        assert 0.4 <= took < config.total_deadline_seconds + 0.5
+        assert 0.4 <= took < config.total_deadline_seconds + BUSY_SECONDS
         assert caught.value.code == "timeout"
 
     def test_a_silence_is_cut_by_the_read_timeout(self):
@@ -201,7 +202,7 @@ class TestDeadline:
             began = time.monotonic()
             with pytest.raises(OutcomeUnknown) as caught:
                 Transport(QUICK).send("POST", f"http://127.0.0.1:{listener.getsockname()[1]}/", json=["x" * 20 * MIB])
-            assert time.monotonic() - began < QUICK.total_deadline_seconds + 0.5
+            assert time.monotonic() - began < QUICK.total_deadline_seconds + BUSY_SECONDS
             assert caught.value.code == "timeout"
 
     def test_each_thread_has_its_own(self):
@@ -220,7 +221,7 @@ class TestDeadline:
         for thread in threads:
             thread.join()
         assert errors == ["timeout"] * 8
-        assert time.monotonic() - began < QUICK.total_deadline_seconds + 1.5
+        assert time.monotonic() - began < QUICK.total_deadline_seconds + BUSY_SECONDS
 
 
 class TestNotSent:
