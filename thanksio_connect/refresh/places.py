@@ -33,6 +33,8 @@ T = TypeVar("T")
 LOCKED_SECONDS, LOCKED_TRIES, LEASED_TRIES = 0.02, 3, 25
 # MariaDB locks the row for a child of it: two transactions with a child each would wait for one another.
 SHARED_LOCK_SECONDS = 5.0
+# Whoever held the row may just have rolled a new pair back, which its guard is writing again now.
+GUARD_SECONDS = 0.2
 
 
 class Place:
@@ -49,6 +51,7 @@ class Place:
         self.lease_id = uuid.uuid4()
         self.lease_seconds = lease_seconds
         self.probed: tuple[bool, Row | None] | None = None
+        self.was_locked = False
 
     def run(self, step: Callable[[str], T], *, may_block: bool = True) -> T:
         """One short step, committed when this returns. ``may_block``: it waits for row locks."""
@@ -64,13 +67,19 @@ class Place:
             (result, self.probed) = (self.probed, None)
             return result
         try:
-            return self.run(
+            taken, row = self.run(
                 lambda using: rows.claim(using, self.key, self.lease_id, self.lease_seconds), may_block=False
             )
         except DatabaseError as error:
             if not databases.is_lock_error(error):
                 raise
-            return False, None
+            taken, row = False, None
+        if taken and self.was_locked and self.may_wait:
+            time.sleep(GUARD_SECONDS)
+            row = self.load()
+            taken = row is not None and row.version == self.key.version
+        self.was_locked = row is None
+        return taken, row
 
     def probe(self) -> bool:
         """Try the first claim now, for the renewal to begin with. Returns whether the row could be had here at all."""
