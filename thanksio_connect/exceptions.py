@@ -248,7 +248,12 @@ class RefreshInProgress(ConnectionStateError):
 
 
 class TokenUndecryptable(ConnectionStateError):
-    """A stored token can't be decrypted with ``FIELD_ENCRYPTION_KEY``; it is kept, and works again with that key."""
+    """A stored token can't be decrypted with ``FIELD_ENCRYPTION_KEY``; it is kept, and works again with that key.
+
+    ``said_by_thanksio``: ours could be, and thanks.io can't read what was in it.
+    """
+
+    said_by_thanksio = False
 
     sentence = (
         "A stored thanks.io token can't be decrypted. Put the key that it was encrypted with "

@@ -158,6 +158,17 @@ def test_a_wrong_key_stops_sends_nothing_and_heals(connect, thanksio, settings):
     assert counts(run()[0]) == {"refreshed": 4}
 
 
+def test_tokens_that_thanksio_cannot_read_stop_the_run_and_do_not_starve_the_next(connect, thanksio):
+    for number in range(5):
+        connect(f"user{number}")
+    thanksio.next_token(refuse="undecryptable", times=3)
+    summary, status = run()
+    assert (counts(summary), status) == ({"undecryptable": 3, "remaining": 2}, 2)
+    assert (summary["stopped_by"], thanksio.count("refresh_token")) == ("configuration", 3)
+    assert set(ThanksIOConnection.objects.values_list("status", flat=True)) == {"connected"}
+    assert counts(run()[0]) == {"refreshed": 2}
+
+
 def test_rows_of_a_lost_key_do_not_starve_the_others(connect, settings):
     right = settings.FIELD_ENCRYPTION_KEY
     settings.FIELD_ENCRYPTION_KEY = Fernet.generate_key().decode()

@@ -88,10 +88,12 @@ def _judge_error(body: dict[str, Any], grant: Grant, status: int, response: Resp
     text = " ".join(value for name in _TEXT_FIELDS if isinstance(value := body.get(name), str)).lower()
     if grant == "refresh_token":
         if "cannot decrypt" in text:
-            return TokenUndecryptable(
+            unreadable = TokenUndecryptable(
                 "thanks.io can't read the refresh token that was sent. Check that FIELD_ENCRYPTION_KEY is "
                 "the key that it was encrypted with and that THANKSIO_TOKEN_URL is right. Nothing was lost."
             )
+            unreadable.said_by_thanksio = True
+            return unreadable
         if "not linked to client" in text:
             return ThanksIOConfigurationError(
                 "This refresh token was given to another OAuth client. Check THANKSIO_CLIENT_ID: it must be "

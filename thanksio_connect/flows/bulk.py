@@ -217,6 +217,7 @@ class BulkRefresh:
         self.summary = Summary()
         self._lock = threading.Lock()
         self._undecryptable_in_a_row = 0
+        self._unreadable_in_a_row = 0
         self._error: ThanksIOConfigurationError | None = None
 
     def run(self) -> Summary:
@@ -276,21 +277,32 @@ class BulkRefresh:
             except Throttled as error:
                 self.pace.hold(THROTTLED_SECONDS if error.retry_after is None else error.retry_after)
                 continue
-            self._count(outcome)
+            self._count(outcome, unreadable=outcome is Outcome.UNDECRYPTABLE and _key_fits(connection))
             return
         self._count(Outcome.TRANSIENT)
 
-    def _count(self, outcome: Outcome) -> None:
+    def _count(self, outcome: Outcome, *, unreadable: bool = False) -> None:
+        """``unreadable``: our key fits, and thanks.io could not read the refresh token."""
         with self._lock:
             self.summary.add(outcome)
             self.summary.remaining = max(0, self.summary.remaining - 1)
             self.progress(self.summary)
             if outcome is Outcome.UNDECRYPTABLE:
                 self._undecryptable_in_a_row += 1
+                self._unreadable_in_a_row += unreadable
             elif outcome is Outcome.REFRESHED:
-                self._undecryptable_in_a_row = 0
+                self._undecryptable_in_a_row = self._unreadable_in_a_row = 0
+            refused = self._unreadable_in_a_row == UNDECRYPTABLE_IN_A_ROW and not self.summary.refreshed
             recurs = self._undecryptable_in_a_row == UNDECRYPTABLE_IN_A_ROW
-        if recurs and not _key_fits_some_row():
+        if refused:
+            self._halt(
+                ThanksIOConfigurationError(
+                    "thanks.io can't read the refresh tokens. Check THANKSIO_TOKEN_URL, and that FIELD_ENCRYPTION_KEY "
+                    "is the key that they were encrypted with. Nothing was overwritten.",
+                    code="undecryptable",
+                )
+            )
+        elif recurs and not _key_fits_some_row():
             self._halt(
                 ThanksIOConfigurationError(
                     "FIELD_ENCRYPTION_KEY fits none of the stored tokens. Put back the key that they were encrypted "
@@ -308,10 +320,12 @@ class BulkRefresh:
 
 def _key_fits_some_row() -> bool:
     rows = ThanksIOConnection.objects.filter(status=ThanksIOConnection.Status.CONNECTED)
-    for connection in rows.order_by("-last_refreshed_at", "-pk")[:KEY_SAMPLE_SIZE]:
-        try:
-            connection.refresh_token  # noqa: B018 - reading decrypts
-        except TokenUndecryptable:
-            continue
-        return True
-    return False
+    return any(_key_fits(connection) for connection in rows.order_by("-last_refreshed_at", "-pk")[:KEY_SAMPLE_SIZE])
+
+
+def _key_fits(connection: ThanksIOConnection) -> bool:
+    try:
+        connection.refresh_token  # noqa: B018 - reading decrypts
+    except TokenUndecryptable:
+        return False
+    return True

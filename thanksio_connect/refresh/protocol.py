@@ -240,7 +240,8 @@ def _failed(row: Row, error: Exception) -> Generator[Step, Any, Exception]:
         yield Release()
         return error
     if isinstance(error, TokenUndecryptable):
-        failure = Failure(error.code, backs_off=False)
+        # A wrong key of ours is put right at once; what thanks.io refuses is not asked at every call.
+        failure = Failure(error.code, backs_off=error.said_by_thanksio)
     elif isinstance(error, Throttled):
         # Only a wait that thanks.io named is imposed on those who need a token.
         code = error.code if error.retry_after is not None else UNAVAILABLE
@@ -263,6 +264,8 @@ def _error_of(row: Row) -> ThanksIOError:
     for kind in (exceptions.NotSent, exceptions.OutcomeUnknown, exceptions.InvalidTokenResponse):
         if row.error_code == kind.code:
             return kind()
+    if row.error_code == TokenUndecryptable.code:
+        return TokenUndecryptable()
     if row.error_code == Throttled.code:
         return Throttled(retry_after=row.backoff_seconds)
     if row.error_code == UNAVAILABLE:

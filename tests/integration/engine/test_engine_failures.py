@@ -85,9 +85,7 @@ CASES = {
         {"refuse": "unauthorized_client"}, ThanksIOConfigurationError, "unauthorized_client"
     ),
     "another client's token": untouched({"refuse": "client_mismatch"}, ThanksIOConfigurationError, "client_mismatch"),
-    "their key or ours": untouched(
-        {"refuse": "undecryptable"}, TokenUndecryptable, "undecryptable", row_code="undecryptable"
-    ),
+    "their key or ours": Case({"refuse": "undecryptable"}, TokenUndecryptable, "undecryptable"),
     "connection lost": Case(
         {"lose_reply": "before"}, OutcomeUnknown, "outcome_unknown", posts=2, outcome_unknown=True
     ),
