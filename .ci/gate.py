@@ -52,7 +52,11 @@ def tests(name: str, python: Path, database: str, *arguments: str, must_run: str
     return Part(
         f"tests: {name}",
         [python, "-m", "pytest", *arguments],
-        environment={"THANKSIO_TEST_DATABASE": database, "PYTHONDEVMODE": "1"},
+        environment={
+            "THANKSIO_TEST_DATABASE": database,
+            "PYTHONDEVMODE": "1",
+            "THANKSIO_RACE_ROUNDS": os.environ.get("THANKSIO_RACE_ROUNDS", "100"),
+        },
         may_skip=MAY_SKIP[database],
         must_run=must_run,
         is_tests=True,
