@@ -8,13 +8,14 @@ from celery import shared_task
 
 from .exceptions import Throttled
 from .flows import bulk
+from .flows.selection import Selection
 
 
 @shared_task(name="thanksio_connect.refresh_due", ignore_result=True)
 def refresh_due() -> int:
     """Start one ``refresh_one`` for each connection that is due. Returns how many."""
     count = 0
-    for page in bulk.Selection().pages():
+    for page in Selection().pages():
         for connection in page:
             refresh_one.delay(connection.pk)
             count += 1
@@ -24,7 +25,7 @@ def refresh_due() -> int:
 @shared_task(bind=True, name="thanksio_connect.refresh_one", ignore_result=True, max_retries=3, rate_limit="60/m")
 def refresh_one(self: Any, pk: Any) -> str:
     """Renew one connection if it is still due; queued twice it is renewed once. Returns the outcome's name."""
-    connection = bulk.Selection().rows().filter(pk=pk).first()
+    connection = Selection().rows().filter(pk=pk).first()
     if connection is None:  # disconnected, or renewed while the task waited in the queue
         return str(bulk.Outcome.SKIPPED)
     try:

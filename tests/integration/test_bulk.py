@@ -13,7 +13,8 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
-from thanksio_connect.flows.bulk import BulkRefresh, Selection
+from thanksio_connect.flows.bulk import BulkRefresh
+from thanksio_connect.flows.selection import Selection
 from thanksio_connect.models import ThanksIOConnection
 from thanksio_connect.testing import FakeThanksIO
 
@@ -201,7 +202,7 @@ def test_a_nonsensical_duration_is_refused(value):
 
 
 def test_several_pages_are_each_handled_once(connect, thanksio, monkeypatch):
-    monkeypatch.setattr("thanksio_connect.flows.bulk.PAGE_SIZE", 2)
+    monkeypatch.setattr("thanksio_connect.flows.selection.PAGE_SIZE", 2)
     for number in range(5):
         connect(f"user{number}")
     assert BulkRefresh(Selection(), rate_per_minute=6000).run().refreshed == 5

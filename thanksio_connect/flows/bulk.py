@@ -9,17 +9,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from copy import copy
-from dataclasses import asdict, dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import asdict, dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-from django.db import DatabaseError, InterfaceError, connections, router
-from django.db.models import Q, QuerySet
-from django.utils import timezone
+from django.db import DatabaseError, InterfaceError, connections
 
 from ..conf import app_settings, oauth_config
 from ..exceptions import (
@@ -33,10 +30,11 @@ from ..exceptions import (
 )
 from ..models import ThanksIOConnection
 from ..refresh import engine
+from .pace import Pace
+from .selection import Selection
 
 logger = logging.getLogger("thanksio_connect")
 
-PAGE_SIZE = 200
 THROTTLED_TRIES = 3
 THROTTLED_SECONDS = 60.0  # thanks.io asked to wait and did not say how long
 UNDECRYPTABLE_IN_A_ROW = 3
@@ -76,99 +74,12 @@ class Summary:
 
     @property
     def needs_attention(self) -> bool:
-        """Whether some row could not be renewed, or the run was interrupted."""
-        failed = self.transient + self.reconnect_required + self.undecryptable
-        return bool(failed or self.stopped_by == "interrupted")
+        """Whether some row could not be renewed."""
+        return bool(self.transient + self.reconnect_required + self.undecryptable)
 
     def as_dict(self) -> dict[str, Any]:
         """For ``--json``."""
         return asdict(self)
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Which rows: those that are due, or with less than ``within`` to live, or all, or these users' (due or not)."""
-
-    within: timedelta | None = None
-    everything: bool = False
-    users: Sequence[Any] = ()
-    now: datetime = field(default_factory=timezone.now)
-
-    def rows(self) -> QuerySet[ThanksIOConnection]:
-        """The selected rows, in no order."""
-        rows: QuerySet[ThanksIOConnection] = ThanksIOConnection.objects.using(router.db_for_write(ThanksIOConnection))
-        if self.users:
-            return rows.filter(user_id__in=[user.pk for user in self.users])
-        rows = rows.filter(status=ThanksIOConnection.Status.CONNECTED)
-        if self.everything:
-            return rows
-        due = Q(next_refresh_at__lte=self.now)
-        if self.within is not None:
-            due |= Q(expires_at__lte=self.now + self.within, failure_count=0)
-        return rows.filter(due)
-
-    @property
-    def is_due_only(self) -> bool:
-        """Whether a row that was handled is no longer selected, for its due time has moved."""
-        return not self.users and not self.everything and self.within is None
-
-    def pages(self, limit: int | None = None) -> Iterator[list[ThanksIOConnection]]:
-        """The rows by keyset, one page in memory at a time, each row once; the longest due first."""
-        key = ("next_refresh_at", "pk") if self.is_due_only else ("pk",)
-        last: ThanksIOConnection | None = None
-        while limit is None or limit > 0:
-            rows = self.rows()
-            if last is not None and self.is_due_only:
-                same = Q(next_refresh_at=last.next_refresh_at, pk__gt=last.pk)
-                rows = rows.filter(Q(next_refresh_at__gt=last.next_refresh_at) | same)
-            elif last is not None:
-                rows = rows.filter(pk__gt=last.pk)
-            page = list(rows.order_by(*key)[: PAGE_SIZE if limit is None else min(PAGE_SIZE, limit)])
-            if not page or (last is not None and page[-1].pk == last.pk):
-                return  # the latter: a time that was written by hand, and that the database compares otherwise
-            last = copy(page[-1])  # the engine brings the instance up to date
-            yield page
-            if limit is not None:
-                limit -= len(page)
-
-
-class Pace:
-    """Keeps all workers together under so many requests in any minute, and still while thanks.io asks to wait.
-
-    A sixth of the minute's requests may come at once; what is left is spread over the minute.
-    """
-
-    def __init__(self, per_minute: float, stop: threading.Event, ends: float | None) -> None:
-        burst = max(1.0, per_minute / 6)
-        self._interval = 60.0 / max(per_minute - burst, per_minute / 2)
-        self._tolerance = self._interval * (burst - 1)
-        self._ends = ends
-        self._stop = stop
-        self._lock = threading.Lock()
-        self._next = time.monotonic()
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the run's time is up, or will be before anybody may send again."""
-        with self._lock:
-            return self._ends is not None and max(time.monotonic(), self._next - self._tolerance) >= self._ends
-
-    def wait(self) -> bool:
-        """Wait for this request's turn. Returns False when the run was stopped or its time is up."""
-        while not self._stop.is_set() and not self.is_over:
-            with self._lock:
-                now = time.monotonic()
-                left = self._next - self._tolerance - now
-                if left <= 0:
-                    self._next = max(self._next, now) + self._interval
-                    return True
-            self._stop.wait(min(left, 0.5))
-        return False
-
-    def hold(self, seconds: float) -> None:
-        """Let nobody send for so long."""
-        with self._lock:
-            self._next = max(self._next, time.monotonic() + seconds + self._tolerance)
 
 
 def refresh_one(connection: ThanksIOConnection, *, force: bool = False) -> Outcome:
@@ -212,7 +123,12 @@ class BulkRefresh:
         self.workers = workers
         self.stop = stop or threading.Event()
         ends = None if time_budget is None else time.monotonic() + time_budget.total_seconds()
-        self.pace = Pace(rate_per_minute or app_settings.rate_limit_per_minute, self.stop, ends)
+        # A rate that was asked for is kept evenly; of thanks.io's own limit a sixth may come at once.
+        limit_per_minute = app_settings.rate_limit_per_minute
+        if rate_per_minute is None:
+            self.pace = Pace(limit_per_minute, self.stop, ends, burst=limit_per_minute / 6)
+        else:
+            self.pace = Pace(rate_per_minute, self.stop, ends)
         self.progress = progress
         self.summary = Summary()
         self._lock = threading.Lock()

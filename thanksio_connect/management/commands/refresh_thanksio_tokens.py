@@ -20,7 +20,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from ...exceptions import ThanksIOConfigurationError
-from ...flows.bulk import BulkRefresh, Selection, Summary
+from ...flows.bulk import BulkRefresh, Summary
+from ...flows.selection import Selection
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 BAR_WIDTH = 30
@@ -121,6 +122,8 @@ class Command(BaseCommand):
             self._print(summary)
             raise CommandError(str(error), returncode=2) from None
         self._print(summary)
+        if summary.stopped_by == "interrupted" and not summary.needs_attention:
+            raise CommandError(summary.stopped_by, returncode=1)
         if summary.needs_attention:
             raise CommandError(_("Some thanks.io connections need attention. See the log and the admin."), returncode=1)
 
