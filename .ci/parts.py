@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SCRATCH = Path(tempfile.mkdtemp(prefix="thanksio-gate-"))
-PART_TIMEOUT_SECONDS = 900
+PART_TIMEOUT_SECONDS = 1800
 _printing = threading.Lock()
 _running: set[subprocess.Popen[bytes]] = set()
 
