@@ -7,6 +7,7 @@ import socket
 import socketserver
 import struct
 import threading
+import time
 from collections.abc import Callable
 from email.message import Message
 from http.server import BaseHTTPRequestHandler
@@ -16,6 +17,7 @@ from urllib.parse import parse_qsl, urlsplit
 from thanksio_connect.testing.faults import Fault
 from thanksio_connect.testing.replies import Reply
 
+_FAREWELL_SECONDS = 2.0
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER with a zero timeout: close() sends RST
 
 
@@ -126,13 +128,16 @@ class FakeHTTPServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         """Broken connections are part of the game; errors of the fake itself are kept by its owner."""
 
     def close_all(self) -> None:
-        """End every open connection at once."""
+        """End every open connection at once, and wait a little for their entries in the log."""
         self.stopping.set()
         for connection in list(self.connections):
             try:
                 connection.shutdown(socket.SHUT_RDWR)
             except OSError:
                 continue
+        deadline = time.monotonic() + _FAREWELL_SECONDS
+        while self.connections and time.monotonic() < deadline:
+            time.sleep(0.002)
 
 
 def _decode(headers: Message, body: bytes) -> dict[str, Any]:
