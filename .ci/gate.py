@@ -108,6 +108,8 @@ def newest(tree: Path) -> Iterable[Part]:
     yield Part("migrations: none missing", [python, *check.split()])
     yield Part("docs: no warning", [binaries / "sphinx-build", "-W", "--keep-going", "-q", "docs", SCRATCH / "html"])
     yield Part("wheel: built, checked, used", [python, tree / ".ci" / "wheel.py"])
+    fresh = "-m benchmarks speed --check --only fresh --database sqlite"
+    yield Part("speed: what a fresh token costs", [python, *fresh.split()])
     for name, database in (("PostgreSQL", "postgres"), ("MariaDB", "mariadb")):
         yield tests(name, python, database, "tests/integration", "tests/soak", *NO_DATABASE, must_run=r"\.engine\.")
     restarts = tests(
