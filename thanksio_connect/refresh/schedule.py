@@ -13,7 +13,7 @@ from ..conf import app_settings
 # thanks.io said nothing of the expiry: renew once a day, and at once when the API refuses the token.
 PROBING_LIFETIME = timedelta(days=1)
 BACKOFF_SECONDS, BACKOFF_MAX_SECONDS = 60.0, 6 * 3600.0
-STORM_COUNT, STORM_SECONDS = 3, 60.0
+STORM_SECONDS = 60.0
 
 
 class Connection(Protocol):
