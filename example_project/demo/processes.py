@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from example_project.demo import keys
 START_TIMEOUT_SECONDS = 60
 STOP_TIMEOUT_SECONDS = 5
 POLL_SECONDS = 0.1
+_interrupted = threading.Event()
 
 
 class DemoError(Exception):
@@ -99,7 +101,9 @@ def prepare(children: Children) -> None:
         part: children.start(part, "-m", "example_project.demo.prepare", part) for part in ("sandbox", "product")
     }
     for part, process in started.items():
-        if process.wait() != 0:
+        status = process.wait()
+        raise_if_interrupted()
+        if status != 0:
             raise DemoError(f"The {part}'s database could not be made ready:\n{tail(children.log_file(part))}")
 
 
@@ -118,6 +122,7 @@ def start_servers(children: Children, product: Address, sandbox: Address) -> dic
 def wait_until_ready(children: Children, process: subprocess.Popen[bytes], part: str, url: str) -> None:
     deadline = time.monotonic() + START_TIMEOUT_SECONDS
     while not _is_ready(url):
+        raise_if_interrupted()
         if process.poll() is not None:
             raise DemoError(f"The {part} ended while it started:\n{tail(children.log_file(part))}")
         if time.monotonic() > deadline:
@@ -171,7 +176,14 @@ def interrupt_on(*names: str) -> None:
 
 
 def _interrupt(*_: object) -> None:
+    _interrupted.set()
     raise KeyboardInterrupt
+
+
+def raise_if_interrupted() -> None:
+    """For loops that wait: Python swallows the KeyboardInterrupt of a signal that comes while it runs a finalizer."""
+    if _interrupted.is_set():
+        raise KeyboardInterrupt
 
 
 @contextlib.contextmanager

@@ -9,7 +9,16 @@ from collections.abc import Callable
 from django.utils.translation import gettext as _
 
 from example_project.demo import keys
-from example_project.demo.processes import Address, Children, DemoError, check_ports, prepare, start_servers, tail
+from example_project.demo.processes import (
+    Address,
+    Children,
+    DemoError,
+    check_ports,
+    prepare,
+    raise_if_interrupted,
+    start_servers,
+    tail,
+)
 
 PRODUCT_PORT = 8000
 SANDBOX_PORT = 8001
@@ -33,6 +42,7 @@ def run(product_port: int | None, sandbox_port: int | None, say: Callable[[str],
                 if process.poll() is not None:
                     raise DemoError(f"The {part} ended by itself:\n{tail(children.log_file(part))}")
             time.sleep(WATCH_SECONDS)
+            raise_if_interrupted()
 
 
 def addresses(product_port: int, sandbox_port: int) -> tuple[Address, Address]:

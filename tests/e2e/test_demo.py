@@ -131,6 +131,41 @@ def test_demo_answers_on_both_addresses_and_stops_on_ctrl_c(tmp_path):
     assert not is_listening(chosen[3])
 
 
+INTERRUPTED_IN_A_FINALIZER = """
+import os, signal, weakref, django
+os.environ["DJANGO_SETTINGS_MODULE"] = "example_project.settings"
+django.setup()
+from example_project.demo import processes, run
+processes.interrupt_on("SIGINT")
+
+class Dropped: pass
+
+def say(line):
+    if "Ctrl-C" in line:
+        dropped = Dropped()
+        weakref.finalize(dropped, signal.raise_signal, signal.SIGINT)
+        del dropped
+        print("still running", flush=True)
+
+run.run({port}, {sandbox_port}, say)
+"""
+
+
+def test_ctrl_c_is_not_lost_in_a_finalizer(tmp_path):
+    _port, port, _sandbox_port, sandbox_port = ports()
+    program = INTERRUPTED_IN_A_FINALIZER.format(port=port, sandbox_port=sandbox_port)
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=keys.REPOSITORY,
+        env=environment(tmp_path),
+        capture_output=True,
+        timeout=90,
+        check=False,
+    )
+    assert b"still running" in done.stdout, done.stderr
+    assert done.stderr.rstrip().endswith(b"KeyboardInterrupt")
+
+
 def test_keys_are_kept_and_readable_by_the_owner_only(tmp_path):
     key_file = tmp_path / "demo.env"
     contents = set()
