@@ -320,7 +320,8 @@ def test_eight_callbacks_at_once_exchange_once_and_end_connected(thanksio, monke
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_flows_finishing_at_once_leave_a_live_pair(thanksio):
+@pytest.mark.parametrize("_round", range(20))  # MariaDB calls one of four a deadlock in one round of fifteen
+def test_two_flows_finishing_at_once_leave_a_live_pair(thanksio, _round):
     """Two tabs, two codes: the later grant is stored, and it is one that lives."""
     if database.vendor == "sqlite":
         pytest.skip("SQLite in memory is one connection for all threads")

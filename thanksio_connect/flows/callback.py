@@ -113,7 +113,9 @@ def _finish(
     if response.error:
         return _refused(request, response, opened)
     client = oauth_client()
+    user: Any = request.user
     verifier = Secret(opened.code_verifier) if opened.code_verifier else None
+    before = _account_before(opened)  # now: nothing that may fail shall stand between the tokens and their row
     if not _consume(opened):
         return _finished_elsewhere(request, since)
     # From here on a second callback with this state waits for us, unless the mark is gone.
@@ -122,7 +124,11 @@ def _finish(
     except Exception:
         started.forget(request, response.state_digest)
         raise
-    return _store(request, opened, token_set)
+    connection = ThanksIOConnection.objects.connect(
+        user, token_set, thanksio_user_id=lambda: find_thanksio_user_id(token_set)
+    )
+    changed = bool(before and before != connection.thanksio_user_id)
+    return Outcome(Answer.CONNECTED, opened.next_url, account_changed=changed)
 
 
 def _check_issuer(response: AuthorizationResponse) -> None:
@@ -174,16 +180,10 @@ def _exchange(
         return client.exchange_code(code=response.code, redirect_uri=opened.redirect_uri, code_verifier=verifier)
 
 
-@sensitive_variables()
-def _store(request: HttpRequest, opened: AuthorizationRequest, token_set: TokenSet) -> Outcome:
+def _account_before(opened: AuthorizationRequest) -> str | None:
     connections = ThanksIOConnection.objects.using(router.db_for_write(ThanksIOConnection))
-    before = connections.filter(user_id=opened.user_id).values_list("thanksio_user_id", flat=True).first()
-    user: Any = request.user
-    connection = ThanksIOConnection.objects.connect(
-        user, token_set, thanksio_user_id=lambda: find_thanksio_user_id(token_set)
-    )
-    changed = bool(before and before != connection.thanksio_user_id)
-    return Outcome(Answer.CONNECTED, opened.next_url, account_changed=changed)
+    before: str | None = connections.filter(user_id=opened.user_id).values_list("thanksio_user_id", flat=True).first()
+    return before
 
 
 def _finished_elsewhere(request: HttpRequest, since: datetime) -> Outcome:

@@ -93,18 +93,21 @@ def bound_lock_wait(using: str) -> None:
             cursor.execute("SET LOCAL lock_timeout = '15s'")
 
 
-def persist(alias: str, write: Callable[[str], T], *, budget_seconds: float = STORE_BUDGET_SECONDS) -> T:
+def persist(
+    alias: str, write: Callable[[str], T], *, budget_seconds: float = STORE_BUDGET_SECONDS, may_block: bool = True
+) -> T:
     """Run ``write(using)`` until it is committed: on the caller's connection, which is in autocommit, else on others.
 
-    ``write`` must be repeatable. Raises the database's error when the budget is used up.
+    ``write`` must be repeatable. Raises the database's error when the budget is used up, or at once if ``write`` was
+    not to wait for a lock (``may_block``) and met one.
     """
     try:
-        return at_once(alias, write)
+        return at_once(alias, write, may_block=may_block)
     except _LOST_IN_TRANSIT as error:
-        if isinstance(error, _PERMANENT) or not has_own_connections(alias):
+        if not has_own_connections(alias) or not _is_worth_repeating(error, may_block=may_block):
             raise
-        logger.warning("Storing thanks.io tokens failed (%s); trying again.", type(error).__name__)
-    return durably(alias, write, budget_seconds=budget_seconds)
+        logger.warning("A write of thanks.io tokens failed (%s); trying again.", type(error).__name__)
+    return durably(alias, write, budget_seconds=budget_seconds, may_block=may_block)
 
 
 def is_lock_error(error: DatabaseError) -> bool:
@@ -120,11 +123,18 @@ def is_lock_error(error: DatabaseError) -> bool:
     return bool(cause is not None and cause.args and cause.args[0] in {1205, 1213, 1020})
 
 
+def _is_worth_repeating(error: Exception, *, may_block: bool) -> bool:
+    if isinstance(error, _PERMANENT):
+        return False
+    return may_block or not (isinstance(error, DatabaseError) and is_lock_error(error))
+
+
 def durably(alias: str, write: Callable[[str], T], *, budget_seconds: float, may_block: bool = True) -> T:
     """Run ``write(using)`` in a transaction on a fresh private connection, again and again until it is committed.
 
     ``write`` must be repeatable: a commit whose reply was lost runs it once more. ``may_block`` is False for a step
-    that waits for no lock, and so needs no bound. Raises the database's error when the budget is used up.
+    that waits for no lock, and so needs no bound; meeting one raises at once. Raises the database's error when the
+    budget is used up.
     """
     deadline, delay = time.monotonic() + budget_seconds, 0.02
     while True:
@@ -134,7 +144,7 @@ def durably(alias: str, write: Callable[[str], T], *, budget_seconds: float, may
                     bound_lock_wait(using)
                 return write(using)
         except _LOST_IN_TRANSIT as error:
-            if isinstance(error, _PERMANENT) or time.monotonic() > deadline:
+            if not _is_worth_repeating(error, may_block=may_block) or time.monotonic() > deadline:
                 raise
             logger.warning("A write of thanks.io tokens failed (%s); trying again.", type(error).__name__)
         time.sleep(delay)
@@ -143,10 +153,27 @@ def durably(alias: str, write: Callable[[str], T], *, budget_seconds: float, may
 
 def at_once(alias: str, write: Callable[[str], T], *, may_block: bool = True) -> T:
     """Run ``write(using)`` on the caller's connection: in a savepoint, or in a transaction of its own."""
+    connection = connections[alias]
     nested = in_transaction(alias)
-    if connections[alias].vendor == "sqlite" and not connections[alias].in_atomic_block:
+    if connection.vendor == "sqlite" and not connection.in_atomic_block:
         return write(alias)  # each statement commits itself; a transaction would read first and then fail to write
-    with transaction.atomic(using=alias):
-        if may_block and not nested:
-            bound_lock_wait(alias)
-        return write(alias)
+    try:
+        # On a dead session a savepoint fails with the driver's own error, which Django has not wrapped.
+        with connection.wrap_database_errors, transaction.atomic(using=alias):
+            if may_block and not nested:
+                bound_lock_wait(alias)
+            return write(alias)
+    except _LOST_IN_TRANSIT:
+        if not nested:
+            _drop_if_dead(connection)
+        raise
+
+
+def _drop_if_dead(connection: BaseDatabaseWrapper) -> None:
+    """Let the caller's next query, which is outside any transaction, open a new session if this one is gone.
+
+    A session that dies between COMMIT and the switch back to autocommit leaves Django's connection without autocommit,
+    and the next ``atomic()`` on it would be entered only halfway, and never left.
+    """
+    if connection.connection is not None and not (connection.autocommit and connection.is_usable()):
+        connection.close()

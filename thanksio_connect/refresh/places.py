@@ -35,6 +35,8 @@ LOCKED_SECONDS, LOCKED_TRIES, LEASED_TRIES = 0.02, 3, 25
 SHARED_LOCK_SECONDS = 5.0
 # Whoever held the row may just have rolled a new pair back, which its guard is writing again now.
 GUARD_SECONDS = 0.2
+# How long a step other than the store is tried again when its session dies.
+STEP_BUDGET_SECONDS = 5.0
 
 
 class Place:
@@ -54,8 +56,8 @@ class Place:
         self.was_locked = False
 
     def run(self, step: Callable[[str], T], *, may_block: bool = True) -> T:
-        """One short step, committed when this returns. ``may_block``: it waits for row locks."""
-        return databases.at_once(self.alias, step, may_block=may_block)
+        """One short, repeatable step, committed when this returns. ``may_block``: it waits for row locks."""
+        return databases.persist(self.alias, step, budget_seconds=STEP_BUDGET_SECONDS, may_block=may_block)
 
     def load(self) -> Row | None:
         """Read the row as committed, in one statement without a transaction."""
@@ -114,8 +116,8 @@ class OwnConnections(Place):
     """The caller is in a transaction: each step opens a private connection and closes it."""
 
     def run(self, step: Callable[[str], T], *, may_block: bool = True) -> T:
-        """One short step, committed when this returns."""
-        return databases.durably(self.alias, step, budget_seconds=0, may_block=may_block)
+        """One short, repeatable step, committed when this returns."""
+        return databases.durably(self.alias, step, budget_seconds=STEP_BUDGET_SECONDS, may_block=may_block)
 
     def load(self) -> Row | None:
         """Read the row as committed."""

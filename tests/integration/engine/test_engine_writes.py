@@ -103,6 +103,66 @@ def test_the_session_is_killed_between_reply_and_store(thanksio, connected, star
     assert thanksio.count("refresh_token") == 1
 
 
+@contextmanager
+def killed_after_a_commit():
+    """This thread's session dies between its next COMMIT and Django's return to autocommit."""
+    connection.ensure_connection()
+    wrapper = connections["default"]
+    commit, sessions = wrapper._commit, []
+
+    def dying_commit():
+        commit()
+        wrapper._commit = commit
+        killer = connection.copy("killer")
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()" if KIND == "postgres" else "SELECT connection_id()")
+            sessions.append(cursor.fetchone()[0])
+        if KIND == "postgres":
+            connection.connection.rollback()  # the question above began a transaction
+        with killer.cursor() as cursor:
+            session = sessions[0]
+            cursor.execute(f"SELECT pg_terminate_backend({session})" if KIND == "postgres" else f"KILL {session}")
+        killer.close()
+        time.sleep(0.2)
+
+    wrapper._commit = dying_commit
+    try:
+        yield sessions
+    finally:
+        wrapper._commit = commit
+
+
+@servers_only
+def test_a_session_that_dies_after_a_commit_leaves_the_caller_outside_any_transaction(thanksio, connected):
+    """MariaDB's driver then fails to go back to autocommit, and Django would enter its next atomic() only halfway."""
+    first, second = connected(), connected()
+    with killed_after_a_commit() as sessions:
+        first.refresh()
+    assert sessions
+    assert (connection.in_atomic_block, connection.get_autocommit()) == (False, True)
+    second.refresh()
+    assert not connection.in_atomic_block
+    assert_live(thanksio, first)
+    assert_live(thanksio, second)
+    assert thanksio.count("refresh_token") == 2
+
+
+@servers_only
+def test_a_session_that_dies_after_the_stores_commit_costs_nothing(thanksio, connected):
+    row = connected()
+    with killed_after_a_commit() as sessions:
+        # The claim's commit is over by the time of the request; the next is the store's.
+        wrapper = connections["default"]
+        commit, wrapper._commit = wrapper._commit, type(wrapper)._commit.__get__(wrapper)
+        thanksio.on_token(lambda record: setattr(wrapper, "_commit", commit))
+        row.refresh()
+    assert sessions
+    assert (connection.in_atomic_block, connection.get_autocommit()) == (False, True)
+    connection.close()  # psycopg goes back to autocommit without asking the server, so nobody has noticed yet
+    assert_live(thanksio, row)
+    assert thanksio.count("refresh_token") == 1
+
+
 @servers_only
 def test_the_callers_transaction_is_killed_during_the_request(thanksio, connected, start_worker):
     worker = start_worker()
