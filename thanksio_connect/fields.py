@@ -85,6 +85,11 @@ class EncryptedValue:
             self._ciphertext = _cipher(encryption_keys()).encrypt(self._plaintext.encode()).decode()
         return self._ciphertext
 
+    @property
+    def dumped(self) -> str:
+        """The ciphertext, marked as such: what :meth:`EncryptedTokenField.to_python` reads."""
+        return _DUMP_PREFIX + self.ciphertext
+
     def reencrypted(self) -> EncryptedValue:
         """The same plain text under the newest key. Raises :class:`TokenUndecryptable`."""
         return EncryptedValue(plaintext=self.decrypt())
@@ -165,4 +170,4 @@ class EncryptedTokenField(EncryptedTextField):  # type: ignore[misc]
     def value_to_string(self, obj: Model) -> Any:
         """What ``dumpdata`` writes: ciphertext, marked as such."""
         value = _wrap(obj.__dict__.get(self.attname))
-        return None if value is None else _DUMP_PREFIX + value.ciphertext
+        return None if value is None else value.dumped

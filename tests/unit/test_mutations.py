@@ -16,6 +16,7 @@ an unknown outcome is not recorded                a lost reply is taken for the 
 a takeover is not recorded                        the same, after a holder's death
 no version check after a claim's separate read    a reconnect's pair is spent, and the new one not stored
 refresh anyway when waiting took too long         a spent token is presented
+no look into the journal                          the same, between a rollback and its guard
 ================================================  =====================================================================
 
 Each mutation is run against the faults that it takes, and each time the unmutated engine passes the same search.
@@ -49,6 +50,10 @@ class NoLease(Statements):
 
 class NoGuard(Statements):
     guards_rollback = False
+
+
+class NoLookIntoTheJournal(Statements):
+    minds_journal = False
 
 
 class StoreByLeaseOwner(Statements):
@@ -151,10 +156,11 @@ class Mutation:
     mutant: Any
     callers: tuple[Caller, ...] = TWO
     faults: tuple[str, ...] = ()
+    on_sqlite: bool = False
 
     def scenario(self) -> Scenario:
         """The search, unmutated."""
-        return Scenario(self.callers, frozenset(self.faults), len(self.faults))
+        return Scenario(self.callers, frozenset(self.faults), len(self.faults), on_sqlite=self.on_sqlite)
 
 
 DROPPED = "A live pair was dropped while its holder lives"
@@ -163,7 +169,8 @@ DEAD_TOKEN = "A worker ended with a dead token"
 WRONG_REASON = "A dead grant after an unknown outcome was recorded as invalid_grant"
 MUTATIONS = {
     "no lease": Mutation(SPENT, NoLease()),
-    "store in the caller's transaction": Mutation(DROPPED, NoGuard(), IN_TRANSACTION, ("rollback",)),
+    "store in the caller's transaction": Mutation(DROPPED, NoGuard(), IN_TRANSACTION, ("rollback",), on_sqlite=True),
+    "no look into the journal": Mutation(SPENT, NoLookIntoTheJournal(), IN_TRANSACTION, ("rollback",)),
     "store by lease owner": Mutation(
         "A worker ended with the version that it knew", StoreByLeaseOwner(), TWO, ("lease expires",)),
     "verdict by status code": Mutation(
@@ -173,7 +180,11 @@ MUTATIONS = {
         "dead while a living worker holds its live pair", without_second_look, TWO, ("lease expires",)
     ),
     "no re-read, after a rollback": Mutation(
-        "dead while a living worker holds its live pair", without_second_look, IN_TRANSACTION, ("rollback",)
+        "dead while a living worker holds its live pair",
+        without_second_look,
+        IN_TRANSACTION,
+        ("rollback",),
+        on_sqlite=True,
     ),
     "no retry of the write": Mutation(DROPPED, NoRetryOfTheWrite(), (Caller(),), ("store fails",)),
     "late store does not heal": Mutation(

@@ -50,6 +50,7 @@ SCENARIOS = {
     "autocommit and a caller's transaction": scenario(3, (AUTOCOMMIT, NEEDED), (CALLERS, NEEDED)),
     "SQLite and a caller's transaction": scenario(3, (SQLITE, NEEDED), (CALLERS, NEEDED)),
     "two callers' transactions": scenario(3, (CALLERS, NEEDED), (CALLERS, NEEDED)),
+    "two callers' transactions on SQLite": scenario(3, (CALLERS, NEEDED), (CALLERS, NEEDED), on_sqlite=True),
     # Why they want it.
     "needed and bulk": scenario(3, (AUTOCOMMIT, EXPIRED), (AUTOCOMMIT, BULK)),
     "bulk and bulk": scenario(3, (AUTOCOMMIT, BULK), (AUTOCOMMIT, BULK)),
@@ -151,6 +152,24 @@ def test_a_reconnect_between_the_two_statements_of_a_claim_on_sqlite_is_noticed(
     assert end.row.token == Token(1, 1)
 
 
+def test_between_a_rollback_and_its_guard_others_find_the_pair_in_the_journal() -> None:
+    end = replay(
+        replace(SCENARIOS["autocommit and a caller's transaction"], budget=2),
+        *["B: begins its transaction", "B: claim", "B: post", "B: reply", "B: store", "B: rolls back"],
+        *["A: claim", "B: the guard writes again"],
+    )
+    assert end.row == ModelRow(version=2, token=Token(0, 2), recent=True)
+    assert end.provider.grants[0].last == 2
+
+
+def test_a_caller_that_dies_before_its_commit_leaves_the_pair_in_the_journal() -> None:
+    end = replay(
+        replace(SCENARIOS["autocommit and a caller's transaction"], budget=2),
+        *["B: begins its transaction", "B: claim", "B: post", "B: reply", "B: store", "B: crashes", "A: claim"],
+    )
+    assert end.row == ModelRow(version=2, token=Token(0, 2), recent=True)
+
+
 def test_a_late_store_heals_a_verdict() -> None:
     end = replay(
         TWO,
@@ -161,9 +180,9 @@ def test_a_late_store_heals_a_verdict() -> None:
     assert end.row == ModelRow(version=2, token=Token(0, 2), recent=True)
 
 
-def test_a_rollback_does_not_lose_the_pair_that_others_called_dead() -> None:
+def test_a_rollback_does_not_lose_the_pair_that_others_called_dead_without_a_journal() -> None:
     end = replay(
-        replace(SCENARIOS["autocommit and a caller's transaction"], budget=2),
+        replace(SCENARIOS["autocommit and a caller's transaction"], budget=2, on_sqlite=True),
         *["B: begins its transaction", "B: claim", "B: post", "B: reply", "B: store", "B: rolls back"],
         *["A: claim", "A: post", "A: reply", *["A: second look in vain", "A: load"] * 4, "A: conclude invalid_grant"],
     )

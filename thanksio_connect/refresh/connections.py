@@ -32,6 +32,7 @@ _numbers = count(1)
 _LOST_IN_TRANSIT = (DatabaseError, InterfaceError)
 _PERMANENT = (IntegrityError, DataError)
 STORE_BUDGET_SECONDS = 60.0
+LOCK_WAIT_SECONDS = 15
 # The server may have no slot left just now: every caller in a transaction holds one, and wants a second for a moment.
 OPEN_BUDGET_SECONDS, OPEN_RETRY_SECONDS = 10.0, 0.1
 
@@ -86,11 +87,18 @@ def _open(wrapper: BaseDatabaseWrapper) -> None:
         time.sleep(OPEN_RETRY_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, no secret
 
 
-def bound_lock_wait(using: str) -> None:
-    """Inside a transaction on PostgreSQL, which has no default bound: wait at most 15 seconds for a row lock."""
-    if connections[using].vendor == "postgresql":
+def bound_lock_wait(using: str, seconds: int = LOCK_WAIT_SECONDS) -> None:
+    """Inside a transaction on PostgreSQL, which has no default bound: wait no longer than that for a lock.
+
+    On MariaDB, whose default is 50 seconds, the bound is the session's, so only for a private connection.
+    """
+    statements = {
+        "postgresql": f"SET LOCAL lock_timeout = '{seconds}s'",
+        "mysql": None if seconds == LOCK_WAIT_SECONDS else f"SET SESSION innodb_lock_wait_timeout = {seconds}",
+    }
+    if statement := statements.get(connections[using].vendor):
         with connections[using].cursor() as cursor:
-            cursor.execute("SET LOCAL lock_timeout = '15s'")
+            cursor.execute(statement)
 
 
 def persist(
@@ -129,7 +137,14 @@ def _is_worth_repeating(error: Exception, *, may_block: bool) -> bool:
     return may_block or not (isinstance(error, DatabaseError) and is_lock_error(error))
 
 
-def durably(alias: str, write: Callable[[str], T], *, budget_seconds: float, may_block: bool = True) -> T:
+def durably(
+    alias: str,
+    write: Callable[[str], T],
+    *,
+    budget_seconds: float,
+    may_block: bool = True,
+    lock_wait_seconds: int = LOCK_WAIT_SECONDS,
+) -> T:
     """Run ``write(using)`` in a transaction on a fresh private connection, again and again until it is committed.
 
     ``write`` must be repeatable: a commit whose reply was lost runs it once more. ``may_block`` is False for a step
@@ -141,7 +156,7 @@ def durably(alias: str, write: Callable[[str], T], *, budget_seconds: float, may
         try:
             with own_connection(alias) as using, transaction.atomic(using=using):
                 if may_block:
-                    bound_lock_wait(using)
+                    bound_lock_wait(using, lock_wait_seconds)
                 return write(using)
         except _LOST_IN_TRANSIT as error:
             if not _is_worth_repeating(error, may_block=may_block) or time.monotonic() > deadline:

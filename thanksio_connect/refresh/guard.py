@@ -8,6 +8,7 @@ the guard of a second renewal in one transaction first writes the pair that this
 from __future__ import annotations
 
 import logging
+import uuid
 import weakref
 from collections.abc import Callable
 
@@ -23,8 +24,9 @@ REWRITE_BUDGET_SECONDS = 30.0
 class Guard:
     """Runs ``write(using)`` again if the block that is open on ``alias`` now is rolled back.
 
-    ``row`` names what is written. ``write`` must be repeatable. For a pair of tokens it returns whether the pair stands
-    then, and ``stands(using)`` tells the same without a write.
+    ``row`` names what is written, ``lease_id`` who (see :func:`lease_of`). ``write`` must be repeatable. For a pair of
+    tokens it returns whether the pair stands then, and ``stands(using)`` tells the same without a write.
+    ``afterwards(using)`` runs with the last write, when the transaction is over.
     """
 
     def __init__(
@@ -33,14 +35,18 @@ class Guard:
         write: Callable[[str], object],
         *,
         row: object,
+        lease_id: uuid.UUID | None = None,
         stands: Callable[[str], bool] | None = None,
         after_commit: Callable[[], object] | None = None,
+        afterwards: Callable[[str], object] | None = None,
     ) -> None:
         self._alias = alias
         self._write = write
-        self._row = row
+        self.row = row
+        self.lease_id = lease_id
         self._stands = stands
         self._after_commit = after_commit
+        self._afterwards = afterwards
         self._test_blocks = databases.testcase_blocks(alias)
         self._done = False
         self._earlier = self._earlier_pair()
@@ -48,9 +54,7 @@ class Guard:
 
     def _earlier_pair(self) -> Guard | None:
         """The guard of the pair that was stored last over the same row in this transaction."""
-        callbacks = [entry[1] for entry in connections[self._alias].run_on_commit]
-        guards = [callback.guard for callback in callbacks if isinstance(callback, _Committed)]
-        return next((guard for guard in reversed(guards) if guard._row == self._row and guard._stands), None)
+        return next((guard for guard in _guards(self._alias, self.row) if guard._stands), None)
 
     def _watch(self) -> None:
         committed = _Committed(self)
@@ -78,6 +82,11 @@ class Guard:
                 return False  # a reconnect came first, and may have the version that this one spent
         return bool(self._write(using))
 
+    def _finish(self, using: str) -> None:
+        self._replay(using)
+        if self._afterwards is not None:
+            self._afterwards(using)
+
     def _dropped(self) -> None:
         if not self._done:
             self._try(self._rewrite)
@@ -94,11 +103,11 @@ class Guard:
 
     def _confirm(self) -> None:
         try:
-            databases.at_once(self._alias, self._replay)
+            databases.at_once(self._alias, self._finish)
         except (DatabaseError, InterfaceError):
             if not databases.has_own_connections(self._alias):
                 raise
-            databases.durably(self._alias, self._replay, budget_seconds=REWRITE_BUDGET_SECONDS)
+            databases.durably(self._alias, self._finish, budget_seconds=REWRITE_BUDGET_SECONDS)
 
     def _rewrite(self) -> None:
         connection = connections[self._alias]
@@ -108,10 +117,25 @@ class Guard:
         if connection.in_atomic_block and usable:  # only a savepoint went
             self._watch()
             databases.at_once(self._alias, self._replay)
+        elif connection.vendor == "sqlite" and getattr(connection.connection, "isolation_level", "") is None:
+            # In autocommit again, and quicker than over another connection: nobody shall come first.
+            databases.persist(self._alias, self._finish, budget_seconds=REWRITE_BUDGET_SECONDS)
         elif databases.has_own_connections(self._alias):
-            databases.durably(self._alias, self._replay, budget_seconds=REWRITE_BUDGET_SECONDS)
+            databases.durably(self._alias, self._finish, budget_seconds=REWRITE_BUDGET_SECONDS)
         else:
-            self._replay(self._alias)
+            self._finish(self._alias)
+
+
+def lease_of(alias: str, row: object) -> uuid.UUID | None:
+    """Under which lease this transaction has renewed the row before: its entries in the journal are its own."""
+    return next((guard.lease_id for guard in _guards(alias, row)), None)
+
+
+def _guards(alias: str, row: object) -> list[Guard]:
+    """Those of the open transaction, the newest first."""
+    callbacks = [entry[1] for entry in reversed(connections[alias].run_on_commit)]
+    guards = [callback.guard for callback in callbacks if isinstance(callback, _Committed)]
+    return [guard for guard in guards if guard.row == row]
 
 
 class _Committed:

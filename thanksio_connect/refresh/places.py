@@ -22,8 +22,8 @@ from typing import Any, TypeVar
 from django.db import DatabaseError, InterfaceError, connections
 
 from . import connections as databases
-from . import rows
-from .guard import Guard
+from . import journal, rows
+from .guard import Guard, lease_of
 from .rows import Failure, Key, Row
 
 logger = logging.getLogger("thanksio_connect")
@@ -33,8 +33,8 @@ T = TypeVar("T")
 LOCKED_SECONDS, LOCKED_TRIES, LEASED_TRIES = 0.02, 3, 25
 # MariaDB locks the row for a child of it: two transactions with a child each would wait for one another.
 SHARED_LOCK_SECONDS = 5.0
-# Whoever held the row may just have rolled a new pair back, which its guard is writing again now.
-GUARD_SECONDS = 0.2
+# SQLite has no journal: whoever held the file may just have rolled a new pair back, which its guard writes again now.
+WAITED_SECONDS, GUARD_SECONDS = 0.05, 0.2
 # How long a step other than the store is tried again when its session dies.
 STEP_BUDGET_SECONDS = 5.0
 
@@ -68,19 +68,26 @@ class Place:
         if self.probed is not None:
             (result, self.probed) = (self.probed, None)
             return result
+        return self._claim()
+
+    def _claim(self, *, settles: bool = True) -> tuple[bool, Row | None]:
+        began = time.monotonic()
         try:
             taken, row = self.run(
-                lambda using: rows.claim(using, self.key, self.lease_id, self.lease_seconds), may_block=False
+                lambda using: journal.claim(using, self.key, self.lease_id, self.lease_seconds, settles=settles),
+                may_block=False,
             )
         except DatabaseError as error:
             if not databases.is_lock_error(error):
                 raise
             taken, row = False, None
-        if taken and self.was_locked and self.may_wait:
-            time.sleep(GUARD_SECONDS)
-            row = self.load()
-            taken = row is not None and row.version == self.key.version
-        self.was_locked = row is None
+        if self.may_wait and connections[self.alias].vendor == "sqlite":
+            has_waited = self.was_locked or time.monotonic() - began > WAITED_SECONDS
+            self.was_locked = row is None
+            if taken and has_waited:
+                time.sleep(GUARD_SECONDS)
+                row = self.load()
+                taken = row is not None and row.version == self.key.version
         return taken, row
 
     def probe(self) -> bool:
@@ -150,14 +157,42 @@ class OwnConnections(Place):
 
 
 class CallersTransaction(Place):
-    """The row is the caller's own for now: steps run in savepoints of its transaction, guarded against its rollback."""
+    """The row is the caller's own for now: steps run in savepoints of its transaction, guarded against its rollback.
+
+    An entry in the journal keeps others from spending the refresh token between that rollback and the guard's write.
+    """
 
     may_wait = False
     may_conclude = False
 
+    def __init__(self, alias: str, key: Key, lease_seconds: float) -> None:
+        super().__init__(alias, key, lease_seconds)
+        self.row = (key.model, key.pk)
+        self.lease_id = lease_of(alias, self.row) or self.lease_id
+        self.has_journal = connections[alias].vendor != "sqlite"
+        self.is_announced = False
+
     def run(self, step: Callable[[str], T], *, may_block: bool = True) -> T:
         """One short step; it stands or falls with the caller's transaction."""
         return databases.at_once(self.alias, step, may_block=may_block)
+
+    def _claim(self, *, settles: bool = False) -> tuple[bool, Row | None]:
+        taken, row = super()._claim(settles=settles)
+        if not taken or not self.has_journal:
+            return taken, row
+        announced = self._outside(lambda using: journal.announce(using, self.key, self.lease_id, self.lease_seconds))
+        self.is_announced = bool(announced)
+        if announced is False:
+            self.run(lambda using: rows.release(using, self.key, self.lease_id))
+        return announced is not False, row
+
+    def _outside(self, step: Callable[[str], T]) -> T | None:
+        """Do a step in the journal, at once or not at all: the guard does without."""
+        try:
+            return databases.durably(self.alias, step, budget_seconds=0, lock_wait_seconds=1)
+        except (DatabaseError, InterfaceError) as error:
+            logger.warning("The journal of renewals could not be written (%s).", type(error).__name__)
+            return None
 
     def load(self) -> Row | None:
         """Read the row as the caller sees it."""
@@ -165,13 +200,13 @@ class CallersTransaction(Place):
 
     def store(self, values: dict[str, Any], after_commit: Callable[[], object]) -> tuple[bool, Row | None]:
         """Write now, and again on a private connection if the caller rolls back."""
-        Guard(
-            self.alias,
+        self._guard(
             lambda using: rows.store(using, self.key, values)[0],
-            row=(self.key.model, self.key.pk),
             stands=lambda using: rows.stands(rows.load(using, self.key), values),
             after_commit=after_commit,
         )
+        if self.is_announced:
+            self._outside(lambda using: journal.record(using, self.key, self.lease_id, values))
         try:
             return databases.at_once(self.alias, self.writes(values))
         except (DatabaseError, InterfaceError) as error:
@@ -187,9 +222,19 @@ class CallersTransaction(Place):
         """Write the verdict, and again after a rollback."""
         return self._guarded(lambda using: rows.conclude(using, self.key, code, access_token_dead=access_token_dead))
 
+    def release(self) -> None:
+        """Give the lease back; nobody else needs to know of this renewal any more."""
+        super().release()
+        if self.is_announced:
+            self._outside(lambda using: journal.forget(using, self.key))
+
     def _guarded(self, step: Callable[[str], T]) -> T:
-        Guard(self.alias, step, row=(self.key.model, self.key.pk))
+        self._guard(step)
         return self.run(step)
+
+    def _guard(self, step: Callable[[str], object], **options: Any) -> None:
+        afterwards = (lambda using: journal.forget(using, self.key)) if self.is_announced else None
+        Guard(self.alias, step, row=self.row, lease_id=self.lease_id, afterwards=afterwards, **options)
 
 
 class InTestCase(CallersTransaction):
@@ -197,6 +242,10 @@ class InTestCase(CallersTransaction):
 
     may_conclude = True
     second_look_seconds = 0.0
+
+    def __init__(self, alias: str, key: Key, lease_seconds: float) -> None:
+        super().__init__(alias, key, lease_seconds)
+        self.has_journal = False
 
 
 def choose(alias: str, key: Key, lease_seconds: float, *, must_renew: bool) -> Place | None:

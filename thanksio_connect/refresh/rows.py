@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from django.db import OperationalError, connections, models, transaction
 from django.db.models import BooleanField, Case, F, Q, Value, When
+from django.db.models.expressions import Combinable
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -157,8 +158,10 @@ def _read(key: Key, rows: models.QuerySet[Any]) -> Row | None:
     return Row(lease_lives=bool(values.pop("lease_lives")), values=values)
 
 
-def claim(using: str, key: Key, lease_id: uuid.UUID, ttl_seconds: float) -> tuple[bool, Row | None]:
-    """Take the lease if the row still has the key's version and nobody else's lease lives on it.
+def claim(
+    using: str, key: Key, lease_id: uuid.UUID, ttl_seconds: float, *, only_if: Combinable | None = None
+) -> tuple[bool, Row | None]:
+    """Take the lease if the row still has the key's version, nobody else's lease lives on it, and ``only_if`` holds.
 
     Returns whether it was taken, and the row (None: locked by somebody, gone, or invisible here; :func:`load`
     tells). Repeatable with the same ``lease_id``. Waits for no row lock (SQLite has only its own busy timeout).
@@ -183,18 +186,19 @@ def claim(using: str, key: Key, lease_id: uuid.UUID, ttl_seconds: float) -> tupl
     if row is None or row.version != key.version or (row.lease_lives and row.values["lease_id"] != lease_id):
         return False, row
     taken_over = row.values["lease_id"] not in (None, lease_id)
-    _take(using, key, lease_id, ttl_seconds)
+    if not _take(using, key, lease_id, ttl_seconds, *(() if only_if is None else (only_if,))):
+        return False, row
     return True, Row(values={**row.values, "outcome_unknown": row.outcome_unknown or taken_over})
 
 
-def _take(using: str, key: Key, lease_id: uuid.UUID, ttl_seconds: float) -> bool:
+def _take(using: str, key: Key, lease_id: uuid.UUID, ttl_seconds: float, *conditions: Combinable) -> bool:
     # A dead holder's lease means that its POST may have been processed. The assignment comes first, for MariaDB
     # evaluates them from left to right.
     own_or_none = Q(lease_id=None) | Q(lease_id=lease_id)
     unknown = Case(When(own_or_none, then=F("outcome_unknown")), default=Value(True), output_field=BooleanField())
     return bool(
         key.rows(using)
-        .filter(own_or_none | Q(lease_expires_at__lt=UtcNow()), version=key.version)
+        .filter(own_or_none | Q(lease_expires_at__lt=UtcNow()), *conditions, version=key.version)
         .update(
             outcome_unknown=unknown,
             lease_id=lease_id,

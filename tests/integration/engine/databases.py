@@ -23,6 +23,7 @@ VARIANTS = {
     "mariadb": ["default", "repeatable_read", "snapshot_isolation"],
 }[KIND]
 NOTE_TABLE = "engine_note"  # a table of the project's with a foreign key to the connection
+OURS = ("thanksio_connect_uncommittedrenewal", "thanksio_connect_thanksioconnection")
 OPTIONS: dict[str, dict[str, Any]] = {
     "journal": {},
     "wal": {"init_command": "PRAGMA journal_mode=WAL"},
@@ -117,7 +118,7 @@ def _close(wrapper: Any) -> None:
 def empty() -> None:
     """Remove every row that a test made."""
     with connection.cursor() as cursor:
-        for table in (NOTE_TABLE, "thanksio_connect_thanksioconnection", "auth_user", "auth_group"):
+        for table in (NOTE_TABLE, *OURS, "auth_user", "auth_group"):
             cursor.execute(f"DELETE FROM {table}")
 
 

@@ -49,8 +49,8 @@ def refresh(pk: int, force: bool = False) -> str:
     return instance.access_token
 
 
-def token_in_transaction(pk: int, state: str = "nothing", rollback: bool = False) -> str:
-    """The helper inside ``atomic()``, after the caller did something to the row."""
+def token_in_transaction(pk: int, state: str = "nothing", rollback: bool = False, stays: float = 0.0) -> str:
+    """The helper inside ``atomic()``, after the caller did something to the row; it ends after ``stays`` seconds."""
     with transaction.atomic():
         instance = ThanksIOConnection.objects.get(pk=pk)
         if state == "locked":
@@ -63,7 +63,9 @@ def token_in_transaction(pk: int, state: str = "nothing", rollback: bool = False
         elif state == "elsewhere":
             Group.objects.create(name=f"group {time.time_ns()} {threading.get_ident()}")
         try:
-            return instance.get_access_token()
+            token = instance.get_access_token()
+            time.sleep(stays)
+            return token
         finally:
             transaction.set_rollback(rollback)
 

@@ -102,7 +102,8 @@ def ending(state: State) -> None:
         return
     grant = state.provider.grants[row.token.grant]
     newest = Token(row.token.grant, grant.last)
-    if grant.lives and row.token != newest and newest not in state.lost:
+    is_in_journal = state.entry is not None and state.entry.version == row.version and state.entry.token == newest
+    if grant.lives and row.token != newest and newest not in state.lost and not is_in_journal:
         raise Violation(f"A live pair was dropped while its holder lives: {newest}")
     if row.lease is not None and row.lease_lives and state.workers[row.lease].phase != "crashed":
         raise Violation("A lease was left behind by a living worker")

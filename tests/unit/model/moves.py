@@ -32,9 +32,10 @@ class Moves:
     def _roll_back(self, state: State, me: int, worker: Worker) -> State:
         if not worker.broken:
             state = count(state, "rollback")
+        if not self.scenario.has_journal:
+            state = self._excuse(state, me, worker, told=False)
         if worker.hand is None and worker.failed is None:
-            return self._unlock(self._excuse(state, me, worker, told=False), me)
-        state = self._excuse(state, me, worker, told=False)
+            return self._unlock(state, me)
         return self._unlock(state, me, phase="guard" if self.statements.guards_rollback else "done")
 
     def _guard(self, state: State, me: int, worker: Worker) -> State:
@@ -47,13 +48,22 @@ class Moves:
             row = self.statements.conclude(state.row, version, worker.failed)
             if row != state.row:
                 checks.concludes(state, state.row, worker.failed)
-        return self._with(self._commit(state, row, by=me), me, phase="done", hand=None, failed=None)
+        state = self._with(self._commit(state, row, by=me), me, phase="done", hand=None, failed=None)
+        return self._forget(state, me)
+
+    def _forget(self, state: State, me: int) -> State:
+        if state.entry is None or state.entry.worker != me:
+            return state
+        return self._news(state._replace(entry=None), by=me)
 
     def _crash(self, state: State, me: int, worker: Worker) -> State:
         row = state.row
         leaves_trace = row is not None and row.lease == me and row.token == worker.spending
-        state = self._excuse(count(state, "crash"), me, worker, told=leaves_trace)
-        state = state._replace(lost=state.lost | ({worker.hand} - {None}))
+        entry = state.entry if state.entry is not None and state.entry.worker == me else None
+        state = count(state, "crash")
+        if entry is None or entry.token is None:
+            state = self._excuse(state, me, worker, told=leaves_trace)
+            state = state._replace(lost=state.lost | ({worker.hand} - {None}))
         if state.lock == me:
             state = self._unlock(state, me)
         end = Worker("crashed")
@@ -72,6 +82,8 @@ class Moves:
             return state
         checks.rows(state.row, row, state.provider)
         state = state._replace(row=row, was_dead=state.was_dead or (row is not None and row.dead))
+        if state.entry is not None and (row is None or row.version > state.entry.version):
+            state = state._replace(entry=None)  # it counts no more
         return self._news(state, by=by)
 
     def _news(self, state: State, *, by: int | None) -> State:

@@ -66,6 +66,7 @@ class Statements:
 
     retries_store = True
     guards_rollback = True
+    minds_journal = True
 
     def take(self, row: ModelRow | None, me: int, version: int) -> tuple[ModelRow | None, bool, bool]:
         """The row after the conditional UPDATE, whether it was taken, and whether from a holder whose lease is over."""

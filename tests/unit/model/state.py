@@ -45,6 +45,16 @@ class Worker(NamedTuple):
         return self.hand is not None and self.phase != "done"
 
 
+class Entry(NamedTuple):
+    """The journal: a renewal inside a caller's transaction, seen by others. It counts for its version alone."""
+
+    version: int
+    worker: int
+    lives: bool = True
+    token: Token | None = None  # the pair that the row is to have
+    rejections: int = 0
+
+
 class State(NamedTuple):
     """Everything that a step can depend on, and what the invariants need to remember."""
 
@@ -55,6 +65,7 @@ class State(NamedTuple):
     faults: frozenset[str] = frozenset()
     lock: int | None = None  # the worker whose caller's transaction holds the row
     draft: ModelRow | None = None  # the row as that transaction sees it
+    entry: Entry | None = None
     excused: frozenset[Token] = frozenset()  # spent tokens that may be presented again: nobody could know better
     told: frozenset[Token] = frozenset()  # ... and the row shows why, so the verdict must be "lost_reply"
     lost: frozenset[Token] = frozenset()  # pairs whose reply was lost or whose holder died
@@ -89,6 +100,13 @@ class Scenario:
     detects_reuse: bool = False
     statements: Statements = field(default_factory=Statements)
     protocol: Protocol = protocol.renewal
+    on_sqlite: bool = False
+
+    @property
+    def has_journal(self) -> bool:
+        """SQLite has none."""
+        places = {caller.place for caller in self.callers}
+        return not self.on_sqlite and SQLITE not in places
 
 
 Events = Iterator[tuple[str, Callable[[], State]]]

@@ -30,7 +30,7 @@ from . import checks
 from .conversation import token_of
 from .moves import Moves, count
 from .rows import ModelRow, Seen
-from .state import CALLERS, SQLITE, Events, State, Worker
+from .state import CALLERS, SQLITE, Entry, Events, State, Worker
 
 # Answers of the token endpoint that a fault brings instead of the real one; whether the request was processed.
 ANSWERS: dict[str, tuple[bool, Exception]] = {
@@ -75,6 +75,11 @@ class World(Moves):
             died = state.workers[row.lease].phase == "crashed"
             if died or self._may(state, "lease expires"):
                 yield "lease expires", lambda: self._expire(state, died=died)
+        entry = state.entry
+        if entry is not None and entry.lives and entry.token is None:
+            died = state.workers[entry.worker].phase == "crashed"
+            if died or self._may(state, "lease expires"):
+                yield "the journal's lease expires", lambda: self._expire_entry(state, died=died)
         if row is None or state.lock is not None:
             return
         if row.error == VERDICT_PENDING and row.backoff and not any(worker.will_store for worker in state.workers):
@@ -98,6 +103,13 @@ class World(Moves):
         if not died:
             state = count(state, "lease expires")._replace(excused=state.excused | {row.token})
         return self._commit(state._replace(draft=draft), row, by=None)
+
+    def _expire_entry(self, state: State, *, died: bool) -> State:
+        assert state.entry is not None
+        assert state.row is not None
+        if not died:
+            state = count(state, "lease expires")._replace(excused=state.excused | {state.row.token})
+        return self._news(state._replace(entry=state.entry._replace(lives=False)), by=None)
 
     def _reconnect(self, state: State) -> State:
         assert state.row is not None
@@ -127,7 +139,7 @@ class World(Moves):
             case "open":
                 if not worker.broken:
                     nothing = {"hand": None, "failed": None}
-                    yield "commits", lambda: self._unlock(self._commit(state, state.draft, by=me), me, **nothing)
+                    yield "commits", lambda: self._unlock(self._committed(state, me), me, **nothing)
                 if worker.broken or self._may(state, "rollback"):
                     yield "rolls back", lambda: self._roll_back(state, me, worker)
             case "taken":
@@ -176,14 +188,28 @@ class World(Moves):
             case Release():
                 if is_free:
                     row = self.statements.release(self._view(state, me), me)
-                    yield "release", lambda: self._advance(self._write(state, me, row), me, None)
+                    yield "release", lambda: self._advance(self._forget(self._write(state, me, row), me), me, None)
 
     def _claim(self, state: State, me: int, is_free: bool) -> State:
         state = self._with(state, me, news=False)
         if not is_free:
             return self._advance(state, me, (False, None))
         before = self._view(state, me)
-        row, taken, taken_over = self.statements.take(before, me, self.scenario.callers[me].version)
+        version = self.scenario.callers[me].version
+        entry = state.entry if self.statements.minds_journal else None
+        row, taken, taken_over = self.statements.take(before, me, version)
+        if taken and entry is not None and entry.version == version and entry.worker != me:
+            if entry.token is not None:
+                row = self.statements.store(before, me, version, entry.token, entry.rejections)
+                return self._advance(self._write(state, me, row), me, (False, row))
+            assert before is not None
+            if entry.lives:
+                return self._advance(state, me, (False, before._replace(lease_lives=True)))
+            assert row is not None
+            row = row._replace(unknown=True)
+            state = state._replace(excused=state.excused | {row.token}, told=state.told | {row.token})
+        if taken and self.scenario.callers[me].place == CALLERS and self.scenario.has_journal:
+            state = state._replace(entry=Entry(version, me))
         if taken:
             assert row is not None
             if taken_over:
@@ -198,6 +224,9 @@ class World(Moves):
         if self.scenario.callers[me].place == SQLITE:
             return self._with(state, me, phase="taken", note=taken)
         return self._advance(state, me, (taken, row))
+
+    def _committed(self, state: State, me: int) -> State:
+        return self._forget(self._commit(state, state.draft, by=me), me)
 
     def _claim_read(self, state: State, me: int, worker: Worker) -> State:
         version = self.scenario.callers[me].version
@@ -244,6 +273,8 @@ class World(Moves):
     def _store(self, state: State, me: int, worker: Worker, store: Store) -> Events:
         version = self.scenario.callers[me].version
         token = token_of(store.tokens)
+        if state.entry is not None and state.entry.worker == me:
+            state = state._replace(entry=state.entry._replace(token=token, rejections=store.rejection_count))
         row = self.statements.store(self._view(state, me), me, version, token, store.rejection_count)
         written = self._write(state, me, row)
         stored = row is not None and row.token == token and row.version == version + 1

@@ -1,0 +1,262 @@
+"""The journal: what others know of a renewal inside a caller's transaction that holds the row.
+
+Broken on purpose, these fail: no journal (a spent token is presented, and a killed process costs the pair), an entry
+that outlives its transaction, an entry for a row that is another tenant's, a claim that does not look into it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import contextmanager, suppress
+
+import pytest
+from django.db import OperationalError, connection, connections, transaction
+
+from tests.integration.engine.databases import KIND
+from tests.integration.engine.test_engine_writes import assert_live, until
+from thanksio_connect.exceptions import OutcomeUnknown, RefreshInProgress
+from thanksio_connect.models import ThanksIOConnection, UncommittedRenewal
+from thanksio_connect.refresh import journal, places
+from thanksio_connect.refresh.guard import Guard
+from thanksio_connect.refresh.rows import Key
+
+pytestmark = pytest.mark.skipif(KIND == "sqlite", reason="SQLite needs no journal")
+
+LEVELS = ["default", "repeatable_read", "serializable" if KIND == "postgres" else "snapshot_isolation"]
+levels = pytest.mark.parametrize("variant", LEVELS, indirect=True)
+
+
+class HostError(Exception):
+    """What goes wrong in the project's own code."""
+
+
+def locked(row):
+    return ThanksIOConnection.objects.select_for_update().get(pk=row.pk)
+
+
+@contextmanager
+def guards_held(monkeypatch):
+    """No guard writes until the context is left: the moment after a rollback, for as long as it takes."""
+    reached, go_on, rewrite = threading.Event(), threading.Event(), Guard._rewrite
+
+    def late(self):
+        reached.set()
+        go_on.wait(30)
+        rewrite(self)
+
+    monkeypatch.setattr(Guard, "_rewrite", late)
+    try:
+        yield reached
+    finally:
+        go_on.set()
+
+
+def in_thread(work):
+    results = []
+
+    def run():
+        try:
+            results.append(work())
+        except Exception as error:
+            results.append(error)
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, results
+
+
+def rolled_back(row):
+    with transaction.atomic():
+        locked(row)
+        row.get_access_token()
+        raise HostError
+
+
+@levels
+@pytest.mark.parametrize("place", ["autocommit", "transaction", "transaction that holds the row"])
+def test_between_a_rollback_and_its_guard_nobody_spends_the_token_again(thanksio, connected, monkeypatch, place):
+    row = connected()
+    with guards_held(monkeypatch) as reached:
+        thread, results = in_thread(lambda: rolled_back(ThanksIOConnection.objects.get(pk=row.pk)))
+        assert reached.wait(30)
+        mine = ThanksIOConnection.objects.get(pk=row.pk)
+        assert mine.version == 1
+        if place == "autocommit":
+            token = mine.get_access_token()
+        else:
+            with transaction.atomic():
+                if place != "transaction":
+                    locked(row)
+                token = mine.get_access_token()
+    thread.join(30)
+    assert isinstance(results[0], HostError)
+    assert thanksio.count("refresh_token") == 1
+    assert token == assert_live(thanksio, row)
+    assert not UncommittedRenewal.objects.exists()
+
+
+def test_while_another_callers_request_is_on_its_way_nobody_spends_the_token(thanksio, connected, start_worker):
+    """The caller's session dies, and with it its lock, but its process still waits for the answer."""
+    row = connected()
+    worker = start_worker()
+    session = worker.call("session_id")
+    fault = thanksio.next_token(hold="after")
+    worker.begin("token_in_transaction", pk=row.pk, state="locked")
+    fault.wait_reached(30)
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT pg_terminate_backend({session})" if KIND == "postgres" else f"KILL {session}")
+    waiter, results = in_thread(lambda: ThanksIOConnection.objects.get(pk=row.pk).get_access_token())
+    time.sleep(1)
+    assert thanksio.count("refresh_token") == 1
+    fault.release()
+    waiter.join(30)
+    assert results == [assert_live(thanksio, row)]
+    assert thanksio.count("refresh_token") == 1
+
+
+@levels
+def test_a_process_that_is_killed_before_its_commit_loses_nothing(thanksio, connected, start_worker):
+    row = connected()
+    worker = start_worker()
+    worker.begin("token_in_transaction", pk=row.pk, state="locked", stays=60)
+    until(lambda: UncommittedRenewal.objects.filter(pair__isnull=False).exists())
+    worker.kill()
+    token = ThanksIOConnection.objects.get(pk=row.pk).get_access_token()
+    assert token == assert_live(thanksio, row)
+    assert thanksio.count("refresh_token") == 1
+    assert not UncommittedRenewal.objects.exists()
+
+
+def test_a_process_that_is_killed_during_its_request_leaves_an_unknown_outcome(
+    thanksio, connected, start_worker, settings, monkeypatch
+):
+    row = connected()
+    worker = start_worker()
+    worker.call("patch", lease_margin=-9.0)
+    monkeypatch.setattr(places.Place, "second_look_seconds", 0.05)
+    fault = thanksio.next_token(hold="after")
+    worker.begin("token_in_transaction", pk=row.pk, state="locked")
+    fault.wait_reached(30)
+    worker.kill()
+    fault.release()
+    mine = ThanksIOConnection.objects.get(pk=row.pk)
+    with pytest.raises(Exception, match="lost_reply"):
+        mine.get_access_token()
+    assert mine.needs_reconnect
+    assert thanksio.count("refresh_token") == 2
+
+
+@pytest.mark.parametrize("commits", [True, False])
+def test_a_failed_request_leaves_no_entry_behind(thanksio, connected, commits):
+    row = connected()
+    for _twice in range(2):
+        thanksio.next_token(status=500)
+    with suppress(HostError), transaction.atomic():
+        mine = locked(row)
+        for _twice in range(2):  # the second announcement waits for nothing of the first
+            with pytest.raises(OutcomeUnknown):
+                mine.refresh(force=True)
+        if not commits:
+            raise HostError
+    stored = ThanksIOConnection.objects.get(pk=row.pk)
+    assert stored.outcome_unknown
+    assert not UncommittedRenewal.objects.exists()
+    assert stored.get_access_token() == assert_live(thanksio, row)
+
+
+@levels
+@pytest.mark.parametrize("commits", [True, False])
+def test_two_renewals_in_one_transaction(thanksio, connected, monkeypatch, commits):
+    row = connected()
+    mine = ThanksIOConnection.objects.get(pk=row.pk)
+    with suppress(HostError), transaction.atomic():
+        locked(row)
+        mine.get_access_token()
+        mine.refresh(force=True)
+        if not commits:
+            raise HostError
+    assert_live(thanksio, row, version=3)
+    assert not UncommittedRenewal.objects.exists()
+
+
+def test_two_renewals_of_a_killed_process_are_both_found(thanksio, connected):
+    """As its entries stand in the journal: the claims that follow take one after the other."""
+    row = connected()
+    with suppress(HostError), transaction.atomic():
+        mine = locked(row)
+        mine.get_access_token()
+        mine.refresh(force=True)
+        entries = list(UncommittedRenewal.objects.values())
+        raise HostError
+    newest = ThanksIOConnection.objects.get(pk=row.pk)
+    assert newest.version == 3
+    put_back(row, version=1)
+    UncommittedRenewal.objects.bulk_create(UncommittedRenewal(**entry) for entry in entries)
+    mine = ThanksIOConnection.objects.get(pk=row.pk)
+    mine.refresh()
+    mine.refresh(force=True)
+    assert (mine.version, mine.refresh_token) == (3, newest.refresh_token)
+    assert thanksio.count("refresh_token") == 2
+
+
+def put_back(row, version):
+    Key(ThanksIOConnection, row.pk, None, row.created_at, 0).rows("default").update(
+        version=version, access_token=row.access_token, refresh_token=row.refresh_token, expires_at=row.expires_at
+    )
+
+
+def test_a_row_that_only_the_transaction_sees_has_no_entry(thanksio, connected, monkeypatch):
+    """Just created, or another tenant's: over there the same primary key may be somebody else's."""
+    announced, announce = [], journal.announce
+    monkeypatch.setattr(journal, "announce", lambda *given: announced.append(announce(*given)))
+    with transaction.atomic():
+        row = connected()
+        row.get_access_token()
+        assert not UncommittedRenewal.objects.exists()
+    assert announced == [None]
+    assert_live(thanksio, row)
+
+
+def test_a_caller_that_meets_anothers_entry_gives_up_at_once(thanksio, connected):
+    row = connected()
+    key_values = {"connection_id": row.pk, "version": 1, "lease_id": "0" * 32}
+    UncommittedRenewal.objects.create(**key_values, lease_expires_at="2999-01-01T00:00:00Z")
+    with transaction.atomic():
+        mine = locked(row)
+        with pytest.raises(RefreshInProgress):
+            mine.get_access_token()
+    assert thanksio.count("refresh_token") == 0
+
+
+def test_without_the_journal_the_guard_still_stores_the_pair(thanksio, connected, monkeypatch, caplog):
+    def fails(*_arguments):
+        raise OperationalError("no table")
+
+    monkeypatch.setattr(journal, "announce", fails)
+    row = connected()
+    with pytest.raises(HostError):
+        rolled_back(row)
+    assert_live(thanksio, row)
+    assert "journal" in caplog.text
+
+
+def test_a_disconnect_takes_the_entries_with_it(thanksio, connected):
+    row = connected()
+    UncommittedRenewal.objects.create(
+        connection_id=row.pk, version=1, lease_id="0" * 32, lease_expires_at="2999-01-01T00:00:00Z"
+    )
+    row.disconnect()
+    assert not UncommittedRenewal.objects.exists()
+
+
+def test_no_token_stands_in_clear_in_the_journal(thanksio, connected):
+    row = connected()
+    with transaction.atomic():
+        mine = locked(row)
+        token = mine.get_access_token()
+        (pair,) = UncommittedRenewal.objects.values_list("pair", flat=True)
+    assert token not in pair
+    assert mine.refresh_token not in pair
