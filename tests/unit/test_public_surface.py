@@ -63,7 +63,12 @@ def test_the_signals():
 
 
 def test_the_models():
-    assert set(models.__all__) == {"AuthorizationRequest", "ThanksIOConnection", "ThanksIOConnectionManager"}
+    assert set(models.__all__) == {
+        "AuthorizationRequest",
+        "ThanksIOConnection",
+        "ThanksIOConnectionManager",
+        "UncommittedRenewal",
+    }
     assert {field.name for field in ThanksIOConnection._meta.get_fields()} == {
         "access_token",
         "connected_at",
@@ -83,6 +88,7 @@ def test_the_models():
         "status",
         "thanksio_user_id",
         "token_type",
+        "uncommitted_renewals",
         "updated_at",
         "user",
         "version",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 from django.db import router
 
 from ..exceptions import TokenUndecryptable
 from ..fields import EncryptedValue
-from ..models import ThanksIOConnection
+from ..models import ThanksIOConnection, UncommittedRenewal
+from ..refresh import journal
 
 PAGE_SIZE = 200
 
@@ -25,7 +27,9 @@ class Summary:
 def reencrypt_all() -> Summary:
     """Go over the table page by page. A row that no key fits is left as it is, and counted."""
     summary = Summary()
-    rows = ThanksIOConnection._base_manager.using(router.db_for_write(ThanksIOConnection))
+    using = router.db_for_write(ThanksIOConnection)
+    _reencrypt_journal(using)
+    rows = ThanksIOConnection._base_manager.using(using)
     last = None
     while True:
         page = list((rows if last is None else rows.filter(pk__gt=last)).order_by("pk")[:PAGE_SIZE])
@@ -45,3 +49,11 @@ def reencrypt_all() -> Summary:
             )
             summary.reencrypted += written
             summary.changed_meanwhile += 1 - written
+
+
+def _reencrypt_journal(using: str) -> None:
+    """First, so that a pair which goes from there to its row meanwhile is there under the newest key."""
+    entries = UncommittedRenewal._base_manager.using(using)
+    for pk, pair in list(entries.filter(pair__isnull=False).values_list("pk", "pair")):  # renewals in transactions, now
+        with contextlib.suppress(TokenUndecryptable):
+            entries.filter(pk=pk).update(pair=journal.reencrypted(ThanksIOConnection, str(pair)))

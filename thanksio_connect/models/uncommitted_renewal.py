@@ -20,10 +20,10 @@ class UncommittedRenewal(models.Model):
         db_index=False,
         verbose_name=_("thanks.io connection"),
     )
-    version = models.PositiveBigIntegerField(_("version"), help_text=_("The version whose refresh token is spent."))
+    version = models.PositiveBigIntegerField(_("version"))  # the one whose refresh token is spent
     lease_id = models.UUIDField(_("lease"))
     lease_expires_at = models.DateTimeField(_("lease expires at"))
-    pair = models.TextField(_("new pair"), null=True, editable=False, help_text=_("JSON, its tokens encrypted."))
+    pair = models.TextField(null=True, editable=False)  # what the row is to have, as JSON, its tokens encrypted
 
     class Meta:
         verbose_name = _("uncommitted renewal")

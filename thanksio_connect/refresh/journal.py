@@ -57,6 +57,14 @@ def forget(using: str, key: Key) -> None:
     _entry(using, key).delete()
 
 
+def reencrypted(model: type[models.Model], pair: str) -> str:
+    """The same pair, its tokens under the newest key. Raises ``TokenUndecryptable``."""
+    values = _loaded(model, pair)
+    for name in {"access_token", "refresh_token"} & values.keys():
+        values[name] = values[name].reencrypted()
+    return _dumped(values)
+
+
 def claim(
     using: str, key: Key, lease_id: uuid.UUID, ttl_seconds: float, *, settles: bool = True
 ) -> tuple[bool, Row | None]:
@@ -85,7 +93,7 @@ def claim(
     if entry["pair"] is None:
         key.rows(using).update(outcome_unknown=True)
         return rows.claim(using, key, lease_id, ttl_seconds)
-    values = _loaded(key, entry["pair"])
+    values = _loaded(key.model, entry["pair"])
     rows.store(using, key, values)
     return False, Row(values={**row.values, **values})
 
@@ -106,9 +114,8 @@ def _dumped(values: Mapping[str, Any]) -> str:
     return json.dumps(dict(values), default=plain)
 
 
-def _loaded(key: Key, pair: str) -> dict[str, Any]:
-    fields = key.model._meta
+def _loaded(model: type[models.Model], pair: str) -> dict[str, Any]:
     return {
-        name: cast("models.Field[Any, Any]", fields.get_field(name)).to_python(value)
+        name: cast("models.Field[Any, Any]", model._meta.get_field(name)).to_python(value)
         for name, value in json.loads(pair).items()
     }

@@ -6,11 +6,14 @@ that outlives its transaction, an entry for a row that is another tenant's, a cl
 
 from __future__ import annotations
 
+import io
 import threading
 import time
 from contextlib import contextmanager, suppress
 
 import pytest
+from cryptography.fernet import Fernet
+from django.core.management import call_command
 from django.db import OperationalError, connection, connections, transaction
 
 from tests.integration.engine.databases import KIND
@@ -128,6 +131,21 @@ def test_a_process_that_is_killed_before_its_commit_loses_nothing(thanksio, conn
     assert token == assert_live(thanksio, row)
     assert thanksio.count("refresh_token") == 1
     assert not UncommittedRenewal.objects.exists()
+
+
+def test_what_a_killed_process_left_behind_moves_to_a_new_key(thanksio, connected, start_worker, settings):
+    row = connected()
+    worker = start_worker()
+    worker.begin("token_in_transaction", pk=row.pk, state="locked", stays=60)
+    until(lambda: UncommittedRenewal.objects.filter(pair__isnull=False).exists())
+    worker.kill()
+    old, new = settings.FIELD_ENCRYPTION_KEY, Fernet.generate_key().decode()
+    settings.FIELD_ENCRYPTION_KEY = [new, old]
+    call_command("reencrypt_thanksio_tokens", stdout=io.StringIO())
+    settings.FIELD_ENCRYPTION_KEY = new
+    fresh = ThanksIOConnection.objects.get(pk=row.pk)
+    assert fresh.get_access_token() == assert_live(thanksio, fresh)
+    assert thanksio.count("refresh_token") == 1
 
 
 def test_a_process_that_is_killed_during_its_request_leaves_an_unknown_outcome(
