@@ -23,6 +23,7 @@ from thanksio_connect.testing import FakeThanksIO, Fault, Grant, RequestRecord
 ACCESS_TOKEN_SECONDS = 2.0
 LEASE_MARGIN_SECONDS = 1.5
 CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, TOO_LATE_SECONDS = 1.0, 3.0, 5.0
+AT_WORK_SECONDS = CONNECT_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS + 2.0  # a request, its answer, the store
 BATCH = 30
 
 FAULTS: list[tuple[float, dict[str, Any]]] = [
@@ -74,6 +75,7 @@ class Soak:
         self.seed = seed
         self.report = Report(seed)
         self.killed: dict[int, float] = {}  # process id -> when
+        self.asked: dict[int, float] = {}  # request number -> when
         self.stopped: list[tuple[int, float, float]] = []
         self.rollbacks: list[tuple[int, float, float]] = []
         self.thanksio = FakeThanksIO(access_token_seconds=ACCESS_TOKEN_SECONDS)
@@ -200,6 +202,7 @@ class Soak:
         self.grants[user.pk] = self.thanksio.grant_of(row)
 
     def fault(self, record: RequestRecord) -> Fault | None:
+        self.asked[record.number] = time.time()
         event = self.fault_chance.random()
         for share, options in FAULTS:
             if event < share:
@@ -281,7 +284,16 @@ class Soak:
         return f"{state}; its last requests: {told[-4:]}"
 
     def was_killed(self, record: RequestRecord) -> bool:
-        return process_of(record) in self.killed
+        """Whether its process died before it could have stored the answer."""
+        died = self.killed.get(process_of(record))
+        return died is not None and died - self.asked.get(record.number, 0.0) < AT_WORK_SECONDS
+
+    def was_stopped(self, record: RequestRecord) -> bool:
+        """Whether its process slept while it could have been at work on the answer."""
+        asked = self.asked.get(record.number, 0.0)
+        return any(
+            process_of(record) == pid and began - AT_WORK_SECONDS < asked < ended for pid, began, ended in self.stopped
+        )
 
     def count_double_spends(self) -> None:
         """A refresh token that was presented again although its first use was answered, and its user lived."""
@@ -296,7 +308,7 @@ class Soak:
             late = f"delay_reply={TOO_LATE_SECONDS}" in (before.fault or "")
             if late or before.reply != "sent" or (before.pair and before.pair.reply != "sent"):
                 self.report.counts["spent again after an unknown outcome"] += 1
-            elif self.was_killed(before) or any(process_of(before) == pid for pid, _began, _ended in self.stopped):
+            elif self.was_killed(before) or self.was_stopped(before):
                 self.report.counts["spent again after a dead or sleeping holder"] += 1
             elif databases.KIND == "sqlite" and any(process_of(before) == pid for pid, _, _ in self.rollbacks):
                 self.report.counts["spent again between a rollback and its guard"] += 1
