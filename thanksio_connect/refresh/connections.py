@@ -25,6 +25,11 @@ from django.db import (
 )
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+try:
+    from django.db.backends.postgresql.psycopg_any import IsolationLevel
+except ImportError:  # no driver for PostgreSQL, so no PostgreSQL
+    IsolationLevel = None  # type: ignore[assignment, misc]
+
 logger = logging.getLogger("thanksio_connect")
 
 T = TypeVar("T")
@@ -64,6 +69,8 @@ def own_connection(alias: str) -> Iterator[str]:
     options = {
         name: value for name, value in base.settings_dict["OPTIONS"].items() if name not in ("pool", "isolation_level")
     }
+    if base.vendor == "postgresql":  # the server's or the role's default may be another
+        options["isolation_level"] = IsolationLevel.READ_COMMITTED
     settings_dict = {**base.settings_dict, "OPTIONS": options, "AUTOCOMMIT": True, "CONN_MAX_AGE": 0}
     wrapper = type(base)(settings_dict, alias)
     own_alias = f"_thanksio_connect_{next(_numbers)}"

@@ -7,10 +7,12 @@ the guard of a second renewal in one transaction first writes the pair that this
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import uuid
 import weakref
 from collections.abc import Callable
+from itertools import count
 
 from django.db import DatabaseError, InterfaceError, connections, transaction
 
@@ -19,42 +21,42 @@ from . import connections as databases
 logger = logging.getLogger("thanksio_connect")
 
 REWRITE_BUDGET_SECONDS = 30.0
+_numbers = count(1)
 
 
 class Guard:
     """Runs ``write(using)`` again if the block that is open on ``alias`` now is rolled back.
 
-    ``row`` names what is written, ``lease_id`` who (see :func:`lease_of`). ``write`` must be repeatable. For a pair of
-    tokens it returns whether the pair stands then, and ``stands(using)`` tells the same without a write.
-    ``afterwards(using)`` runs with the last write, when the transaction is over.
+    ``write`` must be repeatable; ``stands(using)`` tells without a lock whether it is needed. ``row`` names what is
+    written, ``lease_id`` who (see :func:`lease_of`). ``is_pair``: what is written are tokens; a later guard of the row
+    writes them first. ``afterwards(using)`` runs with the last write, when the transaction is over.
     """
 
     def __init__(
         self,
         alias: str,
         write: Callable[[str], object],
+        stands: Callable[[str], bool],
         *,
         row: object,
         lease_id: uuid.UUID | None = None,
-        stands: Callable[[str], bool] | None = None,
+        is_pair: bool = False,
         after_commit: Callable[[], object] | None = None,
         afterwards: Callable[[str], object] | None = None,
     ) -> None:
-        self._alias = alias
-        self._write = write
+        self.number = next(_numbers)
         self.row = row
         self.lease_id = lease_id
+        self.is_pair = is_pair
+        self._alias = alias
+        self._write = write
         self._stands = stands
         self._after_commit = after_commit
         self._afterwards = afterwards
         self._test_blocks = databases.testcase_blocks(alias)
         self._done = False
-        self._earlier = self._earlier_pair()
+        self._earlier = next((guard for guard in _guards(alias, row) if guard.is_pair), None)
         self._watch()
-
-    def _earlier_pair(self) -> Guard | None:
-        """The guard of the pair that was stored last over the same row in this transaction."""
-        return next((guard for guard in _guards(self._alias, self.row) if guard._stands), None)
 
     def _watch(self) -> None:
         committed = _Committed(self)
@@ -73,14 +75,13 @@ class Guard:
         if self._after_commit is not None:
             self._after_commit()
 
-    def _replay(self, using: str) -> bool:
-        """Write once more, after the pair that this one spent. Returns whether it stands."""
+    def _replay(self, using: str) -> None:
+        """Write once more, after the pair that this one spent."""
+        if self._stands(using):
+            return
         if self._earlier is not None:
-            if self._stands is not None and self._stands(using):
-                return True
-            if not self._earlier._replay(using) and self._stands is not None:
-                return False  # a reconnect came first, and may have the version that this one spent
-        return bool(self._write(using))
+            self._earlier._replay(using)
+        self._write(using)
 
     def _finish(self, using: str) -> None:
         self._replay(using)
@@ -113,6 +114,10 @@ class Guard:
         connection = connections[self._alias]
         if len(connection.atomic_blocks) < self._test_blocks:
             return  # a TestCase takes back its own block: its isolation stays whole
+        if not connection.in_atomic_block and not connection.autocommit and connection.connection is not None:
+            # close() with autocommit off: the transaction is still open, and we would wait for its locks.
+            with contextlib.suppress(DatabaseError, InterfaceError):
+                connection._rollback()  # type: ignore[attr-defined]
         usable = not connection.needs_rollback and not connection.closed_in_transaction and connection.connection
         if connection.in_atomic_block and usable:  # only a savepoint went
             self._watch()
@@ -133,9 +138,12 @@ def lease_of(alias: str, row: object) -> uuid.UUID | None:
 
 def _guards(alias: str, row: object) -> list[Guard]:
     """Those of the open transaction, the newest first."""
-    callbacks = [entry[1] for entry in reversed(connections[alias].run_on_commit)]
-    guards = [callback.guard for callback in callbacks if isinstance(callback, _Committed)]
-    return [guard for guard in guards if guard.row == row]
+    callbacks = [entry[1] for entry in connections[alias].run_on_commit]
+    guards = [
+        callback.guard for callback in callbacks if isinstance(callback, _Committed) and callback.guard.row == row
+    ]
+    # Those that an inner rollback registered anew stand in another order than they were made.
+    return sorted(guards, key=lambda guard: guard.number, reverse=True)
 
 
 class _Committed:

@@ -13,48 +13,70 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
 
 from django.db import connections, models
-from django.db.models import Exists, Q
+from django.db.models import Exists, OuterRef, Q
 
 from . import rows
 from .rows import Key, Row, UtcNow
 
 
-def announce(using: str, key: Key, lease_id: uuid.UUID, ttl_seconds: float) -> bool | None:
+@dataclass(frozen=True)
+class Announced:
+    """What an announcement came to: the entry is ours (perhaps a dead holder's before), or somebody else's, or done."""
+
+    is_ours: bool
+    taken_over: bool = False
+    values: Mapping[str, Any] | None = field(default=None, repr=False)
+
+
+def announce(using: str, key: Key, lease_id: uuid.UUID, ttl_seconds: float) -> Announced | None:
     """Before the request: take the entry of the version that is to be spent. Sees what others see, and is repeatable.
 
-    Returns whether it was taken (False: somebody else's lives). None: the row, or that version of it, is not visible
-    to others, so nobody else can spend it.
+    None: the row, or that version of it, is not visible to others, so nobody else can spend it.
     """
     row = rows.load(using, key)
-    entries = _of_connection(using, key)
-    if row is None:
+    entries = _of_connection(using, key).filter(granted_at=key.granted_at)
+    if row is None or row.values["connected_at"] != key.granted_at:
         return None
+    _delete(_of_connection(using, key).exclude(version__gte=row.version, granted_at=key.granted_at), using)
     if row.version != key.version and not entries.filter(version=key.version - 1, pair__isnull=False).exists():
         return None
-    entries.filter(version__lt=row.version).delete()
     lease = {"lease_id": lease_id, "lease_expires_at": UtcNow() + timedelta(seconds=ttl_seconds)}
-    entry = _entry(using, key)
-    if entry.filter(Q(lease_id=lease_id) | Q(lease_expires_at__lt=UtcNow()), pair=None).update(**lease):
-        return True
-    if entry.exists():
-        return False
-    entry.create(connection_id=key.pk, version=key.version, **lease)
-    return True
+    entries = entries.filter(version=key.version)
+    entry = entries.values("pair", "lease_id", is_over=Q(lease_expires_at__lt=UtcNow())).first()
+    if entry is None:
+        model = entries.model
+        model._base_manager.using(using).bulk_create(  # which sends no signal over a private connection
+            [model(connection_id=key.pk, version=key.version, granted_at=key.granted_at, **lease)]
+        )
+        return Announced(is_ours=True)
+    if entry["pair"] is not None:
+        return Announced(is_ours=False, values=_loaded(key.model, entry["pair"]))
+    is_own = entry["lease_id"] == lease_id
+    if not is_own and not entry["is_over"]:
+        return Announced(is_ours=False)
+    entries.update(**lease)
+    return Announced(is_ours=True, taken_over=not is_own)
 
 
 def record(using: str, key: Key, lease_id: uuid.UUID, values: Mapping[str, Any]) -> None:
     """After the answer: what the row is to have."""
-    _entry(using, key).filter(lease_id=lease_id).update(pair=_dumped(values))
+    _entry(using, key, lease_id).update(pair=_dumped(values))
 
 
-def forget(using: str, key: Key) -> None:
-    """The row tells as much itself, or nothing was sent."""
-    _entry(using, key).delete()
+def forget(using: str, key: Key, lease_id: uuid.UUID) -> None:
+    """After the transaction, or when nothing was sent. A pair stays for as long as the row has not come to it."""
+    entry = _entry(using, key, lease_id)
+    _delete(entry if key.is_past(rows.load(using, key)) else entry.filter(pair=None), using)
+
+
+def expire(using: str, key: Key, lease_id: uuid.UUID) -> None:
+    """As :func:`forget`, for what a dead holder left: its request may have been processed, and others must hear it."""
+    _entry(using, key, lease_id).update(lease_expires_at=UtcNow() - timedelta(seconds=1))
 
 
 def reencrypted(model: type[models.Model], pair: str) -> str:
@@ -65,31 +87,26 @@ def reencrypted(model: type[models.Model], pair: str) -> str:
     return _dumped(values)
 
 
-def claim(
-    using: str, key: Key, lease_id: uuid.UUID, ttl_seconds: float, *, settles: bool = True
-) -> tuple[bool, Row | None]:
-    """Take the row's lease as :func:`rows.claim` does, unless somebody else's entry stands for its version.
+def claim(using: str, key: Key, lease_id: uuid.UUID, ttl_seconds: float) -> tuple[bool, Row | None]:
+    """Take the row's lease as :func:`rows.claim` does, unless an entry stands for its version.
 
-    A pair that was recorded and then rolled back is written to the row, which is returned with its new version; a dead
-    holder's entry means that its request may have been processed. ``settles``: this transaction is the engine's own, so
-    the entry can be removed in it.
+    In a transaction of the engine's own. A pair that was recorded and then rolled back is written to the row, which is
+    returned with its new version; a dead holder's entry means that its request may have been processed.
     """
     if not connections[using].features.has_select_for_update:
         return rows.claim(using, key, lease_id, ttl_seconds)
-    entries = _entry(using, key).exclude(lease_id=lease_id)
-    # MariaDB may lock what a condition of an UPDATE reads: a caller's transaction must not, or we could not announce.
-    taken, row = rows.claim(using, key, lease_id, ttl_seconds, only_if=~Exists(entries) if settles else None)
-    looks_free = row is not None and row.version == key.version and not row.lease_lives
-    if row is None or not looks_free or (taken and settles):
+    entries = _of_connection(using, key).filter(version=key.version)
+    stands = Exists(entries.filter(granted_at=OuterRef("connected_at")))
+    taken, row = rows.claim(using, key, lease_id, ttl_seconds, only_if=~stands)
+    if taken or row is None or row.version != key.version or row.lease_lives:
         return taken, row
+    entries = entries.filter(granted_at=row.values["connected_at"])
     entry = entries.values("pair", is_over=Q(lease_expires_at__lt=UtcNow())).first()
     if entry is None:
-        return taken, row
+        return False, row  # it was removed just now
     if entry["pair"] is None and not entry["is_over"]:
-        rows.release(using, key, lease_id)
         return False, replace(row, lease_lives=True)
-    if settles:
-        forget(using, key)
+    _delete(entries, using)
     if entry["pair"] is None:
         key.rows(using).update(outcome_unknown=True)
         return rows.claim(using, key, lease_id, ttl_seconds)
@@ -103,8 +120,12 @@ def _of_connection(using: str, key: Key) -> models.QuerySet[Any]:
     return model._base_manager.using(using).filter(connection_id=key.pk)
 
 
-def _entry(using: str, key: Key) -> models.QuerySet[Any]:
-    return _of_connection(using, key).filter(version=key.version)
+def _entry(using: str, key: Key, lease_id: uuid.UUID) -> models.QuerySet[Any]:
+    return _of_connection(using, key).filter(version=key.version, granted_at=key.granted_at, lease_id=lease_id)
+
+
+def _delete(entries: models.QuerySet[Any], using: str) -> None:
+    entries._raw_delete(using)  # a project's receivers must not meet the private connection
 
 
 def _dumped(values: Mapping[str, Any]) -> str:

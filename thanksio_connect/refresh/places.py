@@ -17,6 +17,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from django.db import DatabaseError, InterfaceError, connections
@@ -34,7 +35,7 @@ LOCKED_SECONDS, LOCKED_TRIES, LEASED_TRIES = 0.02, 3, 25
 # MariaDB locks the row for a child of it: two transactions with a child each would wait for one another.
 SHARED_LOCK_SECONDS = 5.0
 # SQLite has no journal: whoever held the file may just have rolled a new pair back, which its guard writes again now.
-WAITED_SECONDS, GUARD_SECONDS = 0.05, 0.2
+WAITED_SECONDS, GUARD_SECONDS = 0.005, 0.2
 # How long a step other than the store is tried again when its session dies.
 STEP_BUDGET_SECONDS = 5.0
 
@@ -70,13 +71,10 @@ class Place:
             return result
         return self._claim()
 
-    def _claim(self, *, settles: bool = True) -> tuple[bool, Row | None]:
+    def _claim(self) -> tuple[bool, Row | None]:
         began = time.monotonic()
         try:
-            taken, row = self.run(
-                lambda using: journal.claim(using, self.key, self.lease_id, self.lease_seconds, settles=settles),
-                may_block=False,
-            )
+            taken, row = self.run(self._claim_step, may_block=False)
         except DatabaseError as error:
             if not databases.is_lock_error(error):
                 raise
@@ -88,7 +86,12 @@ class Place:
                 time.sleep(GUARD_SECONDS)
                 row = self.load()
                 taken = row is not None and row.version == self.key.version
+        if taken and row is not None:
+            self.key = replace(self.key, granted_at=row.values["connected_at"])
         return taken, row
+
+    def _claim_step(self, using: str) -> tuple[bool, Row | None]:
+        return journal.claim(using, self.key, self.lease_id, self.lease_seconds)
 
     def probe(self) -> bool:
         """Try the first claim now, for the renewal to begin with. Returns whether the row could be had here at all."""
@@ -104,7 +107,8 @@ class Place:
 
     def writes(self, values: dict[str, Any]) -> Callable[[str], tuple[bool, Row | None]]:
         """The store as a repeatable step."""
-        return lambda using: rows.store(using, self.key, values)
+        key = self.key
+        return lambda using: rows.store(using, key, values)
 
     def fail(self, row: Row, failure: Failure) -> Row:
         """Give the lease back and record why."""
@@ -167,24 +171,35 @@ class CallersTransaction(Place):
 
     def __init__(self, alias: str, key: Key, lease_seconds: float) -> None:
         super().__init__(alias, key, lease_seconds)
-        self.row = (key.model, key.pk)
+        self.row = (key.model._meta.concrete_model, key.pk)
         self.lease_id = lease_of(alias, self.row) or self.lease_id
         self.has_journal = connections[alias].vendor != "sqlite"
-        self.is_announced = False
+        self.announced: journal.Announced | None = None
 
     def run(self, step: Callable[[str], T], *, may_block: bool = True) -> T:
         """One short step; it stands or falls with the caller's transaction."""
         return databases.at_once(self.alias, step, may_block=may_block)
 
-    def _claim(self, *, settles: bool = False) -> tuple[bool, Row | None]:
-        taken, row = super()._claim(settles=settles)
-        if not taken or not self.has_journal:
+    def _claim_step(self, using: str) -> tuple[bool, Row | None]:
+        return rows.claim(using, self.key, self.lease_id, self.lease_seconds)
+
+    def _claim(self) -> tuple[bool, Row | None]:
+        taken, row = super()._claim()
+        if not taken or row is None or not self.has_journal:
             return taken, row
+        # The caller's own connection never reads the journal: its snapshot is old, and MariaDB may lock what it reads.
         announced = self._outside(lambda using: journal.announce(using, self.key, self.lease_id, self.lease_seconds))
-        self.is_announced = bool(announced)
-        if announced is False:
-            self.run(lambda using: rows.release(using, self.key, self.lease_id))
-        return announced is not False, row
+        self.announced = announced if announced is not None and announced.is_ours else None
+        if announced is None or (announced.is_ours and not announced.taken_over):
+            return True, row
+        if announced.is_ours:
+            self.run(lambda using: self.key.rows(using).update(outcome_unknown=True))
+            return True, Row(values={**row.values, "outcome_unknown": True})
+        if (values := announced.values) is not None:  # what another transaction got, and could not commit
+            self.run(lambda using: rows.store(using, self.key, values))
+            return False, Row(values={**row.values, **values})
+        self.run(lambda using: rows.release(using, self.key, self.lease_id))
+        return False, row
 
     def _outside(self, step: Callable[[str], T]) -> T | None:
         """Do a step in the journal, at once or not at all: the guard does without."""
@@ -200,13 +215,15 @@ class CallersTransaction(Place):
 
     def store(self, values: dict[str, Any], after_commit: Callable[[], object]) -> tuple[bool, Row | None]:
         """Write now, and again on a private connection if the caller rolls back."""
+        key = self.key
         self._guard(
-            lambda using: rows.store(using, self.key, values)[0],
-            stands=lambda using: rows.stands(rows.load(using, self.key), values),
+            lambda using: rows.store(using, key, values)[0],
+            stands=lambda using: rows.stands(rows.load(using, key), values),
+            is_pair=True,
             after_commit=after_commit,
         )
-        if self.is_announced:
-            self._outside(lambda using: journal.record(using, self.key, self.lease_id, values))
+        if self.announced is not None:
+            self._outside(lambda using: journal.record(using, key, self.lease_id, values))
         try:
             return databases.at_once(self.alias, self.writes(values))
         except (DatabaseError, InterfaceError) as error:
@@ -216,25 +233,38 @@ class CallersTransaction(Place):
 
     def fail(self, row: Row, failure: Failure) -> Row:
         """Record it, and again after a rollback: an unknown outcome must not be forgotten."""
-        return self._guarded(lambda using: rows.fail(using, self.key, self.lease_id, row, failure))
+        key, written = self.key, rows.failed_values(row, failure)
+        self._guard(
+            lambda using: rows.fail(using, key, self.lease_id, row, failure),
+            stands=lambda using: key.is_past(now := rows.load(using, key)) or rows.holds(now, written),
+        )
+        return self.run(lambda using: rows.fail(using, key, self.lease_id, row, failure))
 
     def conclude(self, code: str, *, access_token_dead: bool) -> bool:
         """Write the verdict, and again after a rollback."""
-        return self._guarded(lambda using: rows.conclude(using, self.key, code, access_token_dead=access_token_dead))
+        key = self.key
+
+        def step(using: str) -> bool:
+            return rows.conclude(using, key, code, access_token_dead=access_token_dead)
+
+        def stands(using: str) -> bool:
+            now = rows.load(using, key)
+            return now is None or now.is_dead or key.is_past(now)
+
+        self._guard(step, stands=stands)
+        return self.run(step)
 
     def release(self) -> None:
         """Give the lease back; nobody else needs to know of this renewal any more."""
         super().release()
-        if self.is_announced:
-            self._outside(lambda using: journal.forget(using, self.key))
+        if self.announced is not None:
+            step = journal.expire if self.announced.taken_over else journal.forget
+            self._outside(lambda using: step(using, self.key, self.lease_id))
 
-    def _guarded(self, step: Callable[[str], T]) -> T:
-        self._guard(step)
-        return self.run(step)
-
-    def _guard(self, step: Callable[[str], object], **options: Any) -> None:
-        afterwards = (lambda using: journal.forget(using, self.key)) if self.is_announced else None
-        Guard(self.alias, step, row=self.row, lease_id=self.lease_id, afterwards=afterwards, **options)
+    def _guard(self, step: Callable[[str], object], stands: Callable[[str], bool], **options: Any) -> None:
+        key = self.key
+        afterwards = None if self.announced is None else lambda using: journal.forget(using, key, self.lease_id)
+        Guard(self.alias, step, stands, row=self.row, lease_id=self.lease_id, afterwards=afterwards, **options)
 
 
 class InTestCase(CallersTransaction):

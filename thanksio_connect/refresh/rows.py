@@ -49,17 +49,30 @@ class UtcNow(Now):
 
 @dataclass(frozen=True)
 class Key:
-    """Which row: its identity (another tenant's table may hold the same primary key), and the version to spend."""
+    """Which row: its identity (another tenant's table may hold the same primary key), and the version to spend.
+
+    ``granted_at``, known once the row was claimed: a version that was rolled back may be given again to a new grant.
+    """
 
     model: type[models.Model]
     pk: Any
     owner: Any
     created_at: datetime
     version: int
+    granted_at: datetime | None = None
 
     def rows(self, using: str) -> models.QuerySet[Any]:
         """The row on that database, whatever its version."""
         return self.model._base_manager.using(using).filter(pk=self.pk)
+
+    def rows_to_spend(self, using: str) -> models.QuerySet[Any]:
+        """The row, if it still has the version, of the same grant."""
+        rows = self.rows(using).filter(version=self.version)
+        return rows if self.granted_at is None else rows.filter(connected_at=self.granted_at)
+
+    def is_past(self, row: Row | None) -> bool:
+        """Whether there is nothing left to spend: the row is gone, has a newer version, or another grant."""
+        return row is None or row.version > self.version or self.granted_at not in (None, row.values["connected_at"])
 
 
 @dataclass(frozen=True)
@@ -228,10 +241,10 @@ def renewed_values(key: Key, tokens: TokenSet, *, rejection_count: int) -> dict[
 def store(using: str, key: Key, values: Mapping[str, Any]) -> tuple[bool, Row | None]:
     """Write a renewed pair over the version that was spent, waiting for row locks.
 
-    By version alone: whoever spent it holds the only live pair, lease or no lease. Returns whether the pair stands
-    in the row (also when an earlier try wrote it and its reply was lost), and the row (None: it is gone).
+    By version (and grant) alone: whoever spent it holds the only live pair, lease or no lease. Returns whether the
+    pair stands in the row (also when an earlier try wrote it and its reply was lost), and the row (None: it is gone).
     """
-    if key.rows(using).filter(version=key.version).update(updated_at=timezone.now(), **values):
+    if key.rows_to_spend(using).update(updated_at=timezone.now(), **values):
         return True, Row(values=values)
     row = load(using, key)
     return stands(row, values), row
@@ -240,6 +253,12 @@ def store(using: str, key: Key, values: Mapping[str, Any]) -> tuple[bool, Row | 
 def stands(row: Row | None, values: Mapping[str, Any]) -> bool:
     """Whether the row holds the pair of these values."""
     return row is not None and bool(row.values["access_token"].ciphertext == values["access_token"].ciphertext)
+
+
+def holds(row: Row | None, values: Mapping[str, Any]) -> bool:
+    """Whether the row holds the failure of these values."""
+    names = ("outcome_unknown", "last_error_code", "failure_count")
+    return row is not None and all(row.values[name] == values[name] for name in names if name in values)
 
 
 def release(using: str, key: Key, lease_id: uuid.UUID) -> None:
@@ -257,8 +276,8 @@ class Failure:
     backs_off: bool = True
 
 
-def fail(using: str, key: Key, lease_id: uuid.UUID, row: Row, failure: Failure) -> Row:
-    """Give the lease back, record the failure and when to try again. Returns the row as it was written."""
+def failed_values(row: Row, failure: Failure) -> dict[str, Any]:
+    """What a failure writes."""
     values: dict[str, Any] = {
         "lease_id": None,
         "lease_expires_at": None,
@@ -268,8 +287,14 @@ def fail(using: str, key: Key, lease_id: uuid.UUID, row: Row, failure: Failure) 
     if failure.backs_off:
         values["failure_count"] = row.failure_count + 1
         values["next_refresh_at"] = schedule.retry_at(row.failure_count + 1, failure.retry_after_seconds)
+    return values
+
+
+def fail(using: str, key: Key, lease_id: uuid.UUID, row: Row, failure: Failure) -> Row:
+    """Give the lease back, record the failure and when to try again. Returns the row as it was written."""
+    values = failed_values(row, failure)
     own = Q(lease_id=lease_id) | Q(lease_id=None, status=Status.CONNECTED)  # a rollback took the lease back
-    key.rows(using).filter(own, version=key.version).update(**values)
+    key.rows_to_spend(using).filter(own).update(**values)
     return Row(values={**row.values, **values})
 
 
@@ -286,5 +311,5 @@ def conclude(using: str, key: Key, code: str, *, access_token_dead: bool) -> boo
     }
     if access_token_dead:
         values["expires_at"] = timezone.now()
-    rows = key.rows(using).filter(version=key.version, status=Status.CONNECTED)
+    rows = key.rows_to_spend(using).filter(status=Status.CONNECTED)
     return bool(rows.update(updated_at=timezone.now(), **values))

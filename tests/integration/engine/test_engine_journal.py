@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 from cryptography.fernet import Fernet
+from django.contrib.auth.models import Group
 from django.core.management import call_command
 from django.db import OperationalError, connection, connections, transaction
 
@@ -32,6 +33,10 @@ levels = pytest.mark.parametrize("variant", LEVELS, indirect=True)
 
 class HostError(Exception):
     """What goes wrong in the project's own code."""
+
+
+def fresh(row):
+    return ThanksIOConnection.objects.get(pk=row.pk)
 
 
 def locked(row):
@@ -220,6 +225,127 @@ def test_two_renewals_of_a_killed_process_are_both_found(thanksio, connected):
     assert thanksio.count("refresh_token") == 2
 
 
+def test_a_reconnect_is_not_overwritten_by_what_the_old_grant_left_behind(thanksio, connected):
+    """The versions of two renewals that were never committed are given again, to the new grant."""
+    row = connected()
+    with suppress(HostError), transaction.atomic():
+        mine = locked(row)
+        mine.get_access_token()
+        mine.refresh(force=True)
+        entries = list(UncommittedRenewal.objects.values())
+        raise HostError
+    put_back(row, version=1)
+    UncommittedRenewal.objects.bulk_create(UncommittedRenewal(**entry) for entry in entries)
+    new = thanksio.connect(row.user, expires_in=-1)
+    assert new.version == 2
+    with suppress(HostError), transaction.atomic():
+        locked(new)
+        new.get_access_token()
+        raise HostError
+    assert_live(thanksio, new, version=3)
+    assert not UncommittedRenewal.objects.exists()
+
+
+def leave_entry(row, until="2999"):
+    UncommittedRenewal.objects.create(
+        connection_id=row.pk,
+        version=row.version,
+        granted_at=row.connected_at,
+        lease_id="0" * 32,
+        lease_expires_at=f"{until}-01-01T00:00:00Z",
+    )
+
+
+def killed_after_a_renewal(row):
+    """What a process leaves that is killed before its commit."""
+    with suppress(HostError), transaction.atomic():
+        locked(row).get_access_token()
+        entries = list(UncommittedRenewal.objects.values())
+        raise HostError
+    put_back(row, version=1)
+    UncommittedRenewal.objects.bulk_create(UncommittedRenewal(**entry) for entry in entries)
+
+
+@levels
+def test_a_pair_from_the_journal_is_renewed_in_a_transaction_that_rolls_back(thanksio, connected, variant):
+    row = connected()
+    killed_after_a_renewal(row)
+    with suppress(HostError), transaction.atomic():
+        mine = locked(row)
+        mine.get_access_token()  # from the journal
+        mine.refresh(force=True)
+        assert mine.version == 3
+        raise HostError
+    mine = fresh(row)
+    mine.refresh()
+    mine.refresh(force=True)
+    assert thanksio.count("refresh_token") == 2
+    assert_live(thanksio, row, version=3)
+
+
+def test_a_late_guard_leaves_the_entry_of_another_alone(thanksio, connected, monkeypatch):
+    """One's request fails and its lease runs out; two takes the entry over, and gets a pair."""
+    row = connected()
+    go_on, reached = ({name: threading.Event() for name in ("one", "two")} for _twice in range(2))
+    rewrite = Guard._rewrite
+
+    def late(self):
+        name = threading.current_thread().name
+        reached[name].set()
+        go_on[name].wait(30)
+        rewrite(self)
+
+    def run():
+        with suppress(HostError), transaction.atomic():
+            mine = locked(row)
+            with suppress(OutcomeUnknown):
+                mine.refresh(force=True)
+            raise HostError
+        connections.close_all()
+
+    monkeypatch.setattr(Guard, "_rewrite", late)
+    thanksio.next_token(status=500)
+    one, two = (threading.Thread(target=run, name=name) for name in ("one", "two"))
+    one.start()
+    assert reached["one"].wait(20)
+    UncommittedRenewal.objects.update(lease_expires_at="2000-01-01T00:00:00Z")
+    two.start()
+    assert reached["two"].wait(20)
+    go_on["one"].set()
+    one.join(30)
+    left = UncommittedRenewal.objects.filter(pair__isnull=False).count()
+    go_on["two"].set()
+    two.join(30)
+    assert left == 1
+    assert_live(thanksio, row)
+
+
+@pytest.mark.parametrize("variant", LEVELS[:2], indirect=True)
+def test_an_old_snapshot_does_not_hide_a_dead_holders_entry(thanksio, connected, variant):
+    row = connected()
+    with transaction.atomic():
+        Group.objects.count()
+        thread, _results = in_thread(lambda: leave_entry(row, until="2000"))
+        thread.join()
+        mine = locked(row)
+        thanksio.next_token(refuse="invalid_grant")
+        with suppress(RefreshInProgress):
+            mine.refresh(force=True)
+    assert fresh(row).outcome_unknown
+
+
+def test_a_raw_savepoint_does_not_hide_the_transactions_own_pair(thanksio, connected):
+    row = connected()
+    with transaction.atomic(), connection.cursor() as cursor:
+        mine = locked(row)
+        cursor.execute("SAVEPOINT by_hand")
+        token = mine.get_access_token()
+        cursor.execute("ROLLBACK TO SAVEPOINT by_hand")
+        assert fresh(row).get_access_token() == token
+    assert token == assert_live(thanksio, row)
+    assert thanksio.count("refresh_token") == 1
+
+
 def put_back(row, version):
     Key(ThanksIOConnection, row.pk, None, row.created_at, 0).rows("default").update(
         version=version, access_token=row.access_token, refresh_token=row.refresh_token, expires_at=row.expires_at
@@ -240,8 +366,7 @@ def test_a_row_that_only_the_transaction_sees_has_no_entry(thanksio, connected, 
 
 def test_a_caller_that_meets_anothers_entry_gives_up_at_once(thanksio, connected):
     row = connected()
-    key_values = {"connection_id": row.pk, "version": 1, "lease_id": "0" * 32}
-    UncommittedRenewal.objects.create(**key_values, lease_expires_at="2999-01-01T00:00:00Z")
+    leave_entry(row)
     with transaction.atomic():
         mine = locked(row)
         with pytest.raises(RefreshInProgress):
@@ -263,9 +388,7 @@ def test_without_the_journal_the_guard_still_stores_the_pair(thanksio, connected
 
 def test_a_disconnect_takes_the_entries_with_it(thanksio, connected):
     row = connected()
-    UncommittedRenewal.objects.create(
-        connection_id=row.pk, version=1, lease_id="0" * 32, lease_expires_at="2999-01-01T00:00:00Z"
-    )
+    leave_entry(row)
     row.disconnect()
     assert not UncommittedRenewal.objects.exists()
 
