@@ -260,10 +260,11 @@ def killed_after_a_renewal(row):
     """What a process leaves that is killed before its commit."""
     with suppress(HostError), transaction.atomic():
         locked(row).get_access_token()
-        entries = list(UncommittedRenewal.objects.values())
+        thread, seen = in_thread(lambda: list(UncommittedRenewal.objects.values()))  # as others see them
+        thread.join()
         raise HostError
     put_back(row, version=1)
-    UncommittedRenewal.objects.bulk_create(UncommittedRenewal(**entry) for entry in entries)
+    assert UncommittedRenewal.objects.bulk_create(UncommittedRenewal(**entry) for entry in seen[0])
 
 
 @levels
