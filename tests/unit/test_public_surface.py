@@ -75,6 +75,7 @@ def test_the_models():
         "created_at",
         "expires_at",
         "failure_count",
+        "grant_id",
         "id",
         "last_error_code",
         "last_refreshed_at",

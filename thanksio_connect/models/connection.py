@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import models, router, transaction
@@ -43,6 +45,7 @@ class ThanksIOConnection(GuardedModel):
         _("status"), max_length=20, choices=Status.choices, default=Status.CONNECTED, editable=False
     )
     version = models.PositiveBigIntegerField(_("version"), default=1, editable=False)
+    grant_id = models.UUIDField(default=uuid.uuid4, editable=False)  # tells apart grants that came to use one version
     lease_id = models.UUIDField(_("lease"), null=True, blank=True, editable=False)
     lease_expires_at = models.DateTimeField(_("lease expires at"), null=True, blank=True, editable=False)
     outcome_unknown = models.BooleanField(

@@ -101,7 +101,7 @@ class ThanksIOConnectionManager(models.Manager["ThanksIOConnection"].from_querys
         def write(using: str) -> None:
             # Not by version: a renewal in between keeps the account, a reconnect does not.
             rows = self.model._base_manager.using(using).filter(pk=connection.pk)
-            rows.filter(connected_at=connection.connected_at).update(thanksio_user_id=thanksio_user_id)
+            rows.filter(grant_id=connection.grant_id).update(thanksio_user_id=thanksio_user_id)
 
         if databases.in_transaction(using):
             write(using)

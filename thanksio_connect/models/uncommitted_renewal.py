@@ -21,7 +21,7 @@ class UncommittedRenewal(models.Model):
         verbose_name=_("thanks.io connection"),
     )
     version = models.PositiveBigIntegerField(_("version"))  # the one whose refresh token is spent
-    granted_at = models.DateTimeField()  # the connection's connected_at: a reconnect may come to use the same version
+    grant_id = models.UUIDField()  # the connection's
     lease_id = models.UUIDField(_("lease"))
     lease_expires_at = models.DateTimeField(_("lease expires at"))
     pair = models.TextField(null=True, editable=False)  # what the row is to have, as JSON, its tokens encrypted

@@ -39,10 +39,10 @@ def announce(using: str, key: Key, lease_id: uuid.UUID, ttl_seconds: float) -> A
     None: the row, or that version of it, is not visible to others, so nobody else can spend it.
     """
     row = rows.load(using, key)
-    entries = _of_connection(using, key).filter(granted_at=key.granted_at)
-    if row is None or row.values["connected_at"] != key.granted_at:
+    entries = _of_connection(using, key).filter(grant_id=key.grant_id)
+    if row is None or row.values["grant_id"] != key.grant_id:
         return None
-    _delete(_of_connection(using, key).exclude(version__gte=row.version, granted_at=key.granted_at), using)
+    _delete(_of_connection(using, key).exclude(version__gte=row.version, grant_id=key.grant_id), using)
     if row.version != key.version and not entries.filter(version=key.version - 1, pair__isnull=False).exists():
         return None
     lease = {"lease_id": lease_id, "lease_expires_at": UtcNow() + timedelta(seconds=ttl_seconds)}
@@ -51,7 +51,7 @@ def announce(using: str, key: Key, lease_id: uuid.UUID, ttl_seconds: float) -> A
     if entry is None:
         model = entries.model
         model._base_manager.using(using).bulk_create(  # which sends no signal over a private connection
-            [model(connection_id=key.pk, version=key.version, granted_at=key.granted_at, **lease)]
+            [model(connection_id=key.pk, version=key.version, grant_id=key.grant_id, **lease)]
         )
         return Announced(is_ours=True)
     if entry["pair"] is not None:
@@ -96,11 +96,11 @@ def claim(using: str, key: Key, lease_id: uuid.UUID, ttl_seconds: float) -> tupl
     if not connections[using].features.has_select_for_update:
         return rows.claim(using, key, lease_id, ttl_seconds)
     entries = _of_connection(using, key).filter(version=key.version)
-    stands = Exists(entries.filter(granted_at=OuterRef("connected_at")))
+    stands = Exists(entries.filter(grant_id=OuterRef("grant_id")))
     taken, row = rows.claim(using, key, lease_id, ttl_seconds, only_if=~stands)
     if taken or row is None or row.version != key.version or row.lease_lives:
         return taken, row
-    entries = entries.filter(granted_at=row.values["connected_at"])
+    entries = entries.filter(grant_id=row.values["grant_id"])
     entry = entries.values("pair", is_over=Q(lease_expires_at__lt=UtcNow())).first()
     if entry is None:
         return False, row  # it was removed just now
@@ -121,7 +121,7 @@ def _of_connection(using: str, key: Key) -> models.QuerySet[Any]:
 
 
 def _entry(using: str, key: Key, lease_id: uuid.UUID) -> models.QuerySet[Any]:
-    return _of_connection(using, key).filter(version=key.version, granted_at=key.granted_at, lease_id=lease_id)
+    return _of_connection(using, key).filter(version=key.version, grant_id=key.grant_id, lease_id=lease_id)
 
 
 def _delete(entries: models.QuerySet[Any], using: str) -> None:

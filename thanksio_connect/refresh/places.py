@@ -87,7 +87,7 @@ class Place:
                 row = self.load()
                 taken = row is not None and row.version == self.key.version
         if taken and row is not None:
-            self.key = replace(self.key, granted_at=row.values["connected_at"])
+            self.key = replace(self.key, grant_id=row.values["grant_id"])
         return taken, row
 
     def _claim_step(self, using: str) -> tuple[bool, Row | None]:

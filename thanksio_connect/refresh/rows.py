@@ -25,7 +25,7 @@ from . import schedule
 ENGINE_COLUMNS = frozenset(
     "access_token refresh_token token_type scope expires_at status version lease_id lease_expires_at outcome_unknown "
     "rejection_count next_refresh_at failure_count last_error_code last_refreshed_at connected_at "
-    "thanksio_user_id".split()
+    "grant_id thanksio_user_id".split()
 )
 # A project may set these: the worst that a wrong value does is a renewal that comes early, or a 401 that causes one.
 ASSIGNABLE_COLUMNS = frozenset({"expires_at", "next_refresh_at", "thanksio_user_id"})
@@ -51,7 +51,7 @@ class UtcNow(Now):
 class Key:
     """Which row: its identity (another tenant's table may hold the same primary key), and the version to spend.
 
-    ``granted_at``, known once the row was claimed: a version that was rolled back may be given again to a new grant.
+    ``grant_id``, known once the row was claimed: a version that was rolled back may be given again to a new grant.
     """
 
     model: type[models.Model]
@@ -59,7 +59,7 @@ class Key:
     owner: Any
     created_at: datetime
     version: int
-    granted_at: datetime | None = None
+    grant_id: uuid.UUID | None = None
 
     def rows(self, using: str) -> models.QuerySet[Any]:
         """The row on that database, whatever its version."""
@@ -68,11 +68,11 @@ class Key:
     def rows_to_spend(self, using: str) -> models.QuerySet[Any]:
         """The row, if it still has the version, of the same grant."""
         rows = self.rows(using).filter(version=self.version)
-        return rows if self.granted_at is None else rows.filter(connected_at=self.granted_at)
+        return rows if self.grant_id is None else rows.filter(grant_id=self.grant_id)
 
     def is_past(self, row: Row | None) -> bool:
         """Whether there is nothing left to spend: the row is gone, has a newer version, or another grant."""
-        return row is None or row.version > self.version or self.granted_at not in (None, row.values["connected_at"])
+        return row is None or row.version > self.version or self.grant_id not in (None, row.values["grant_id"])
 
 
 @dataclass(frozen=True)
@@ -132,6 +132,7 @@ def granted_values(tokens: TokenSet, *, now: datetime) -> dict[str, Any]:
         **_token_values(tokens, now=now),
         "refresh_token": tokens.refresh_token or "",
         "scope": tokens.scope,
+        "grant_id": uuid.uuid4(),
         "connected_at": now,
         "last_refreshed_at": None,
         "rejection_count": 0,

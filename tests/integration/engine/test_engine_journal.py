@@ -250,7 +250,7 @@ def leave_entry(row, until="2999"):
     UncommittedRenewal.objects.create(
         connection_id=row.pk,
         version=row.version,
-        granted_at=row.connected_at,
+        grant_id=row.grant_id,
         lease_id="0" * 32,
         lease_expires_at=f"{until}-01-01T00:00:00Z",
     )
