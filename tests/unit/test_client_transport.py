@@ -1,8 +1,10 @@
+import socket
 from datetime import UTC, datetime, timedelta, timezone
 from email.utils import format_datetime
 
 import pytest
 
+from thanksio_connect.client.deadline import LATE_READS, Exchange
 from thanksio_connect.client.transport import Response, Transport, TransportConfig, parse_retry_after
 from thanksio_connect.exceptions import ThanksIOConfigurationError
 
@@ -77,6 +79,25 @@ def test_response_decodes_json():
 def test_total_deadline_is_both_timeouts():
     assert TransportConfig(connect_timeout_seconds=5, read_timeout_seconds=30).total_deadline_seconds == 35
     assert TransportConfig().max_body_bytes == 1024 * 1024
+
+
+def test_after_the_deadline_only_what_has_come_is_read():
+    """A process that slept finds the answer in its socket; a server that goes on dripping is cut all the same."""
+    exchange = Exchange(total_seconds=-1, read_timeout_seconds=30, max_bytes=100)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.send(b"x" * 100)
+        reads = 0
+        with pytest.raises(TimeoutError):
+            while True:
+                exchange.before_receiving(ours)
+                reads += len(ours.recv(1))
+        assert reads == LATE_READS
+        exchange = Exchange(total_seconds=-1, read_timeout_seconds=30, max_bytes=100)
+        ours.recv(1000)
+        exchange.before_receiving(ours)
+        with pytest.raises(TimeoutError):
+            ours.recv(1)
 
 
 @pytest.mark.parametrize("url", ["http://dashboard.thanks.io/x", "ftp://localhost/x", "/x", "https://a:b@thanks.io/"])
