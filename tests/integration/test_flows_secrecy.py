@@ -24,7 +24,7 @@ from tests.integration.browsing import (
 )
 from thanksio_connect.flows import callback as callback_flow
 from thanksio_connect.flows.browser import COOKIE_NAME
-from thanksio_connect.models import AuthorizationRequest
+from thanksio_connect.models import AuthorizationRequest, ThanksIOConnectionManager
 from thanksio_connect.views import authorize as authorize_views
 
 pytestmark = pytest.mark.django_db
@@ -147,11 +147,11 @@ def test_error_after_the_exchange_hides_the_tokens(browser, thanksio, settings, 
     callback = browser.allow(thanksio)
     seen = []
 
-    def broken(request, opened, token_set):
+    def broken(manager, user, token_set, **options):
         seen.append(token_set)
         raise RuntimeError("disk full")
 
-    monkeypatch.setattr(callback_flow, "_store", broken)
+    monkeypatch.setattr(ThanksIOConnectionManager, "connect", broken)
     response = browser.get(callback)
     [token_set] = seen
     secrets = {"access": token_set.access_token, "refresh": token_set.refresh_token}
