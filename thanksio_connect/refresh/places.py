@@ -38,6 +38,7 @@ SHARED_LOCK_SECONDS = 5.0
 WAITED_SECONDS, GUARD_SECONDS = 0.005, 0.2
 # How long a step other than the store is tried again when its session dies.
 STEP_BUDGET_SECONDS = 5.0
+JOURNAL_BUDGET_SECONDS = 0.9  # again if its session dies, but not after a second's wait for a lock
 
 
 class Place:
@@ -202,9 +203,9 @@ class CallersTransaction(Place):
         return False, row
 
     def _outside(self, step: Callable[[str], T]) -> T | None:
-        """Do a step in the journal, at once or not at all: the guard does without."""
+        """Do a step in the journal, within a second or not at all: the guard does without."""
         try:
-            return databases.durably(self.alias, step, budget_seconds=0, lock_wait_seconds=1)
+            return databases.durably(self.alias, step, budget_seconds=JOURNAL_BUDGET_SECONDS, lock_wait_seconds=1)
         except (DatabaseError, InterfaceError) as error:
             logger.warning("The journal of renewals could not be written (%s).", type(error).__name__)
             return None
