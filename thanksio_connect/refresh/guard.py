@@ -98,7 +98,7 @@ class Guard:
         except Exception as error:  # noqa: BLE001 - a finalizer has nobody to raise to, nor may a host's commit fail
             logger.critical(
                 "The outcome of a thanks.io token renewal could not be written after a rollback (%s). If it was a new "
-                "pair, the connection is lost.",
+                "pair that the journal does not hold, the connection is lost.",
                 type(error).__name__,
             )
 

@@ -6,8 +6,8 @@ the caller stands      the engine works
 in autocommit          on the caller's connection; a store that fails goes on over private connections
 in a transaction       on private connections (PostgreSQL, MariaDB), so a rollback of the caller's changes nothing
 in a transaction that  on the caller's connection, in savepoints, waiting for nobody, and with a guard that writes the
-holds the row, or on   pair again after a rollback
-SQLite, or a TestCase
+holds the row, or on   pair again after a rollback; but on SQLite and in a TestCase, with an entry in the journal
+SQLite, or a TestCase  that tells others meanwhile
 =====================  ===================================================================================
 """
 

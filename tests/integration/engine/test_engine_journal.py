@@ -208,16 +208,8 @@ def test_two_renewals_in_one_transaction(thanksio, connected, monkeypatch, commi
 def test_two_renewals_of_a_killed_process_are_both_found(thanksio, connected):
     """As its entries stand in the journal: the claims that follow take one after the other."""
     row = connected()
-    with suppress(HostError), transaction.atomic():
-        mine = locked(row)
-        mine.get_access_token()
-        mine.refresh(force=True)
-        entries = list(UncommittedRenewal.objects.values())
-        raise HostError
-    newest = ThanksIOConnection.objects.get(pk=row.pk)
+    newest = killed_before_its_commit(row, renewals=2)
     assert newest.version == 3
-    put_back(row, version=1)
-    UncommittedRenewal.objects.bulk_create(UncommittedRenewal(**entry) for entry in entries)
     mine = ThanksIOConnection.objects.get(pk=row.pk)
     mine.refresh()
     mine.refresh(force=True)
@@ -228,14 +220,7 @@ def test_two_renewals_of_a_killed_process_are_both_found(thanksio, connected):
 def test_a_reconnect_is_not_overwritten_by_what_the_old_grant_left_behind(thanksio, connected):
     """The versions of two renewals that were never committed are given again, to the new grant."""
     row = connected()
-    with suppress(HostError), transaction.atomic():
-        mine = locked(row)
-        mine.get_access_token()
-        mine.refresh(force=True)
-        entries = list(UncommittedRenewal.objects.values())
-        raise HostError
-    put_back(row, version=1)
-    UncommittedRenewal.objects.bulk_create(UncommittedRenewal(**entry) for entry in entries)
+    killed_before_its_commit(row, renewals=2)
     new = thanksio.connect(row.user, expires_in=-1)
     assert new.version == 2
     with suppress(HostError), transaction.atomic():
@@ -256,21 +241,26 @@ def leave_entry(row, until="2999"):
     )
 
 
-def killed_after_a_renewal(row):
-    """What a process leaves that is killed before its commit."""
+def killed_before_its_commit(row, renewals):
+    """Leaves the row and the journal as such a process does. Returns the row as it would have been."""
     with suppress(HostError), transaction.atomic():
-        locked(row).get_access_token()
+        mine = locked(row)
+        mine.get_access_token()
+        for _further in range(renewals - 1):
+            mine.refresh(force=True)
         thread, seen = in_thread(lambda: list(UncommittedRenewal.objects.values()))  # as others see them
         thread.join()
         raise HostError
+    newest = fresh(row)
     put_back(row, version=1)
-    assert UncommittedRenewal.objects.bulk_create(UncommittedRenewal(**entry) for entry in seen[0])
+    assert len(UncommittedRenewal.objects.bulk_create(UncommittedRenewal(**entry) for entry in seen[0])) == renewals
+    return newest
 
 
 @levels
 def test_a_pair_from_the_journal_is_renewed_in_a_transaction_that_rolls_back(thanksio, connected, variant):
     row = connected()
-    killed_after_a_renewal(row)
+    killed_before_its_commit(row, renewals=1)
     with suppress(HostError), transaction.atomic():
         mine = locked(row)
         mine.get_access_token()  # from the journal
