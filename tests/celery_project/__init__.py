@@ -3,8 +3,11 @@
 import os
 
 from celery import Celery
+from kombu.transport import TRANSPORT_ALIASES
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.celery_project.settings")
+
+TRANSPORT_ALIASES["folder"] = "tests.celery_project.folder:Transport"
 
 app = Celery("tests")
 app.config_from_object("django.conf:settings", namespace="CELERY")

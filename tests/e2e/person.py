@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from selenium.common.exceptions import NoSuchElementException
+from selenium.common.exceptions import NoSuchElementException, WebDriverException
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
@@ -93,7 +93,8 @@ class Person:
         self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
         page = self.find("html")
         element.click()
-        waiting = WebDriverWait(self.driver, WAIT_SECONDS)
+        changing = [WebDriverException]  # the driver has several names for a page that goes away while it looks
+        waiting = WebDriverWait(self.driver, WAIT_SECONDS, ignored_exceptions=changing)
         waiting.until(
             lambda driver: _is_gone(page) and driver.execute_script("return document.readyState") == "complete"
         )

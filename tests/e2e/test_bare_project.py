@@ -11,7 +11,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.sessions.models import Session
 from django.test import Client
 from selenium import webdriver
-from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -59,7 +59,7 @@ def wait_for(driver: webdriver.Chrome, words: str) -> str:
         text = driver.find_element(By.TAG_NAME, "body").text
         return text if words in text else None
 
-    changing = (StaleElementReferenceException, NoSuchElementException)
+    changing = [WebDriverException]  # the driver has several names for a page that goes away while it looks
     return WebDriverWait(driver, 10, ignored_exceptions=changing).until(text_with_words)
 
 

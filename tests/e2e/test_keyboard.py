@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
@@ -63,7 +63,7 @@ class Typist:
     def enter(self, expected_css: str) -> None:
         """Press Enter and wait for the page that it leads to."""
         self.press(Keys.ENTER)
-        changing = (StaleElementReferenceException, NoSuchElementException)
+        changing = [WebDriverException]  # the driver has several names for a page that goes away while it looks
         WebDriverWait(self._driver, WAIT_SECONDS, ignored_exceptions=changing).until(
             lambda driver: (
                 driver.find_element(By.CSS_SELECTOR, expected_css).is_displayed()

@@ -41,7 +41,7 @@ class Project:
             Path(where).mkdir(exist_ok=True)
         values = {
             "DATABASES": {"default": database},
-            "CELERY_BROKER_URL": "filesystem://",
+            "CELERY_BROKER_URL": "folder://",
             "CELERY_BROKER_TRANSPORT_OPTIONS": {**broker, "polling_interval": 0.05},
             "CELERY_TASK_ANNOTATIONS": NO_RATE_LIMIT,
             "CELERY_BEAT_SCHEDULE_FILENAME": str(folder / "beat"),
