@@ -6,9 +6,11 @@ import contextlib
 import os
 import random
 import signal
+import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -16,6 +18,7 @@ from django.db import DatabaseError, connection
 
 from tests.integration.engine import databases
 from tests.integration.engine.processes import Worker
+from tests.soak.trace import Trace
 from thanksio_connect.exceptions import ThanksIOError
 from thanksio_connect.models import ThanksIOConnection
 from thanksio_connect.testing import FakeThanksIO, Fault, Grant, RequestRecord
@@ -79,6 +82,9 @@ class Soak:
         self.stopped: list[tuple[int, float, float]] = []
         self.rollbacks: list[tuple[int, float, float]] = []
         self.thanksio = FakeThanksIO(access_token_seconds=ACCESS_TOKEN_SECONDS)
+        self.trace = Trace(Path(tempfile.mkdtemp()) / "trace")
+        self.past_grants: list[tuple[int, str]] = []
+        self.pks: dict[int, set[str]] = {}  # of a user's connections
         self.users = [User.objects.create(username=f"soak-{number}") for number in range(users)]
         self.grants: dict[int, Grant] = {}
 
@@ -111,6 +117,7 @@ class Soak:
     def start(self) -> Worker:
         worker = Worker(self.database, orders="tests.soak.work,tests.integration.engine.orders")
         worker.call("patch", lease_margin=LEASE_MARGIN_SECONDS, looks=0.1)
+        worker.call("trace", path=str(self.trace.path))
         return worker
 
     def begin(self, worker: Worker) -> None:
@@ -157,6 +164,7 @@ class Soak:
         if event < 0.02:
             number = self.chance.randrange(len(workers))
             self.killed[workers[number].process.pid] = time.time()
+            self.trace.write("-", f"kill process {workers[number].process.pid}")
             workers[number].kill()
             self.report.counts["processes killed"] += 1
             workers[number].close()
@@ -165,6 +173,7 @@ class Soak:
         elif event < 0.03:
             worker = self.chance.choice(workers)
             began = time.time()
+            self.trace.write("-", f"stop process {worker.process.pid}")
             worker.signal(signal.SIGSTOP)
             time.sleep(self.chance.choice([0.2, 1.0, 6.0]))
             worker.signal(signal.SIGCONT)
@@ -196,13 +205,18 @@ class Soak:
                         f"SELECT pg_terminate_backend({session})" if databases.KIND == "postgres" else f"KILL {session}"
                     )
                     self.report.counts["sessions killed"] += 1
+                    self.trace.write("-", f"kill session {session}")
 
     def connect(self, user: User) -> None:
         row = self.thanksio.connect(user)
         self.grants[user.pk] = self.thanksio.grant_of(row)
+        self.past_grants.append((user.pk, self.grants[user.pk].id))
+        self.pks.setdefault(user.pk, set()).add(str(row.pk))
+        self.trace.write(row.pk, f"connected: v{row.version}, grant {self.grants[user.pk].id}")
 
     def fault(self, record: RequestRecord) -> Fault | None:
         self.asked[record.number] = time.time()
+        self.trace.write("-", f"request {record.number} of {process_of(record)}, grant {record.grant_id}")
         event = self.fault_chance.random()
         for share, options in FAULTS:
             if event < share:
@@ -257,7 +271,9 @@ class Soak:
             return
         cause = self.cause(grant)
         if cause is None:
-            self.report.violations.append(f"user {row.user_id}: lost without a cause; {self.describe(grant, row)}")
+            spent = [record for record in self.thanksio.token_requests("refresh_token") if record.grant_id == grant.id]
+            renewed = [record for record in spent if record.outcome == "ok"]
+            self.violation(f"user {row.user_id}: lost without a cause; {self.describe(grant, row)}", renewed[-1:])
         else:
             self.report.counts[f"lost: {cause}"] += 1
 
@@ -313,7 +329,15 @@ class Soak:
             elif databases.KIND == "sqlite" and any(process_of(before) == pid for pid, _, _ in self.rollbacks):
                 self.report.counts["spent again between a rollback and its guard"] += 1
             else:
-                self.report.violations.append(f"double spend: requests {before.number} and {record.number}")
+                self.violation(f"double spend: requests {before.number} and {record.number}", [before, record])
+
+    def violation(self, what: str, records: list[RequestRecord]) -> None:
+        """Note it, and print what the processes did around these requests."""
+        self.report.violations.append(what)
+        grants = {record.grant_id for record in records}
+        owners = {pk for user, grant in self.past_grants if grant in grants for pk in self.pks[user]}
+        moments = [self.asked[record.number] for record in records if record.number in self.asked]
+        print(f"{what}\n{self.trace.story(owners, moments)}\n", flush=True)
 
 
 def process_of(record: RequestRecord) -> int:

@@ -8,6 +8,7 @@ import os
 import random
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 from django.contrib.auth.models import Group
@@ -16,6 +17,7 @@ from django.db import DatabaseError, InterfaceError, connection, connections, tr
 from django.utils import timezone
 
 from tests.integration.engine.databases import NOTE_TABLE
+from tests.soak.trace import Trace
 from thanksio_connect.client import transport
 from thanksio_connect.exceptions import ThanksIOConfigurationError, ThanksIOError
 from thanksio_connect.models import ThanksIOConnection
@@ -77,6 +79,10 @@ def work(seed: int, operations: int, users: list[int], threads: int) -> dict[str
     for thread in crowd:
         thread.join()
     return result
+
+
+def trace(path: str) -> None:
+    Trace(Path(path)).install()
 
 
 def operate(kind: str, user: int, state: str, rolls_back: bool, chance: random.Random) -> None:
