@@ -22,7 +22,8 @@ from tests.unit.model.rows import ModelRow, Statements
 from thanksio_connect.client.tokens import TokenSet
 from thanksio_connect.models import ThanksIOConnection
 from thanksio_connect.refresh import rows, schedule
-from thanksio_connect.refresh.rows import Failure, Key, Row, Status, UtcNow
+from thanksio_connect.refresh.row import Failure, Key, Row, Status, renewed_values
+from thanksio_connect.refresh.rows import UtcNow
 
 SEQUENCES, LENGTH = 60, 12
 WORKERS = 2
@@ -110,7 +111,7 @@ class Both:
     def store(self, me: int, version: int) -> None:
         assert self.model is not None
         token = Token(self.model.token.grant, self.model.token.number + 1)
-        values = rows.renewed_values(self.key(version), token_set(token), rejection_count=me)
+        values = renewed_values(self.key(version), token_set(token), rejection_count=me)
         stored, _row = rows.store("default", self.key(version), values)
         self.compare(stored, self.model.version == version)
         self.model = self.statements.store(self.model, me, version, token, me)

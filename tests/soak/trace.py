@@ -14,7 +14,7 @@ from typing import Any
 from thanksio_connect.refresh import journal
 from thanksio_connect.refresh.engine import Renewal
 from thanksio_connect.refresh.guard import Guard
-from thanksio_connect.refresh.rows import Row
+from thanksio_connect.refresh.row import Row
 
 BEFORE_SECONDS, AFTER_SECONDS = 4.0, 12.0
 

@@ -38,7 +38,7 @@ from tests.unit.model.state import AUTOCOMMIT, CALLERS, SQLITE, Caller, Scenario
 from thanksio_connect.exceptions import InvalidGrant, RefreshInProgress, ThanksIOConfigurationError
 from thanksio_connect.refresh import protocol
 from thanksio_connect.refresh.protocol import Current, Load, Post, Request, Store
-from thanksio_connect.refresh.rows import Failure, Row
+from thanksio_connect.refresh.row import Failure, Row
 
 
 class NoLease(Statements):

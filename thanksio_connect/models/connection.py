@@ -17,7 +17,7 @@ from ..client.transport import Transport
 from ..conf import app_settings, transport_config
 from ..fields import EncryptedTokenField
 from ..refresh import engine, schedule
-from ..refresh.rows import Status
+from ..refresh.row import Status
 from .manager import ThanksIOConnectionManager
 from .stale_writes import GuardedModel
 

@@ -17,7 +17,7 @@ from ..exceptions import NotConnected
 from ..fields import EncryptedValue
 from ..refresh import connections as databases
 from ..refresh import engine
-from ..refresh.rows import granted_values
+from ..refresh.row import granted_values
 from .stale_writes import GuardedQuerySet
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from django.core.exceptions import FieldError
 from django.db import models, router
 
 from ..fields import EncryptedValue
-from ..refresh.rows import ASSIGNABLE_COLUMNS, ENGINE_COLUMNS
+from ..refresh.row import ASSIGNABLE_COLUMNS, ENGINE_COLUMNS
 
 if TYPE_CHECKING:
     from django.db.models.query import QuerySet

@@ -10,9 +10,9 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import count
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.db import (
     DatabaseError,
@@ -71,8 +71,21 @@ def own_connection(alias: str) -> Iterator[str]:
     }
     if base.vendor == "postgresql":  # the server's or the role's default may be another
         options["isolation_level"] = IsolationLevel.READ_COMMITTED
-    settings_dict = {**base.settings_dict, "OPTIONS": options, "AUTOCOMMIT": True, "CONN_MAX_AGE": 0}
-    wrapper = type(base)(settings_dict, alias)
+    with _private(alias, OPTIONS=options) as own_alias:
+        yield own_alias
+
+
+@contextmanager
+def sqlite_file(alias: str, path: str) -> Iterator[str]:
+    """A private connection to another SQLite file than that of ``alias``, under the alias that is yielded."""
+    with _private(alias, NAME=path, OPTIONS={"transaction_mode": "IMMEDIATE"}) as own_alias:
+        yield own_alias
+
+
+@contextmanager
+def _private(alias: str, **changes: Any) -> Iterator[str]:
+    base = connections[alias]
+    wrapper = type(base)({**base.settings_dict, **changes, "AUTOCOMMIT": True, "CONN_MAX_AGE": 0}, alias)
     own_alias = f"_thanksio_connect_{next(_numbers)}"
     connections[own_alias] = wrapper
     try:
@@ -97,11 +110,14 @@ def _open(wrapper: BaseDatabaseWrapper) -> None:
 def bound_lock_wait(using: str, seconds: int = LOCK_WAIT_SECONDS) -> None:
     """Inside a transaction on PostgreSQL, which has no default bound: wait no longer than that for a lock.
 
-    On MariaDB, whose default is 50 seconds, the bound is the session's, so only for a private connection.
+    Elsewhere there is one, of 50 seconds (MariaDB) or 5 (SQLite); a shorter one is the session's, so only for a private
+    connection.
     """
+    is_default = seconds == LOCK_WAIT_SECONDS
     statements = {
         "postgresql": f"SET LOCAL lock_timeout = '{seconds}s'",
-        "mysql": None if seconds == LOCK_WAIT_SECONDS else f"SET SESSION innodb_lock_wait_timeout = {seconds}",
+        "mysql": None if is_default else f"SET SESSION innodb_lock_wait_timeout = {seconds}",
+        "sqlite": None if is_default else f"PRAGMA busy_timeout = {1000 * seconds}",
     }
     if statement := statements.get(connections[using].vendor):
         with connections[using].cursor() as cursor:
@@ -152,7 +168,9 @@ def durably(
     may_block: bool = True,
     lock_wait_seconds: int = LOCK_WAIT_SECONDS,
 ) -> T:
-    """Run ``write(using)`` in a transaction on a fresh private connection, again and again until it is committed.
+    """Run ``write(using)`` on a fresh private connection, again and again until it is committed.
+
+    In a transaction, but on SQLite, where each statement commits itself.
 
     ``write`` must be repeatable: a commit whose reply was lost runs it once more. ``may_block`` is False for a step
     that waits for no lock, and so needs no bound; meeting one raises at once. Raises the database's error when the
@@ -161,7 +179,7 @@ def durably(
     deadline, delay = time.monotonic() + budget_seconds, 0.02
     while True:
         try:
-            with own_connection(alias) as using, transaction.atomic(using=using):
+            with own_connection(alias) as using, _in_transaction(using):
                 if may_block:
                     bound_lock_wait(using, lock_wait_seconds)
                 return write(using)
@@ -177,11 +195,9 @@ def at_once(alias: str, write: Callable[[str], T], *, may_block: bool = True) ->
     """Run ``write(using)`` on the caller's connection: in a savepoint, or in a transaction of its own."""
     connection = connections[alias]
     nested = in_transaction(alias)
-    if connection.vendor == "sqlite" and not connection.in_atomic_block:
-        return write(alias)  # each statement commits itself; a transaction would read first and then fail to write
     try:
         # On a dead session a savepoint fails with the driver's own error, which Django has not wrapped.
-        with connection.wrap_database_errors, transaction.atomic(using=alias):
+        with connection.wrap_database_errors, _in_transaction(alias):
             if may_block and not nested:
                 bound_lock_wait(alias)
             return write(alias)
@@ -189,6 +205,14 @@ def at_once(alias: str, write: Callable[[str], T], *, may_block: bool = True) ->
         if not nested:
             _drop_if_dead(connection)
         raise
+
+
+def _in_transaction(using: str) -> AbstractContextManager[object]:
+    """A transaction or a savepoint. On SQLite a transaction would read first and then fail to write."""
+    connection = connections[using]
+    if connection.vendor == "sqlite" and not connection.in_atomic_block:
+        return nullcontext()
+    return transaction.atomic(using=using)
 
 
 def _drop_if_dead(connection: BaseDatabaseWrapper) -> None:

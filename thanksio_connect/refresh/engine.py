@@ -31,7 +31,7 @@ from . import connections as databases
 from . import protocol, schedule
 from .places import Place, choose
 from .protocol import Claim, Conclude, Current, Fail, Load, Pause, Post, Release, Request, Step, Store
-from .rows import Failure, Key, Row, renewed_values
+from .row import Failure, Key, Row, renewed_values
 
 logger = logging.getLogger("thanksio_connect")
 

@@ -21,7 +21,8 @@ from django.db import connections, models
 from django.db.models import Exists, OuterRef, Q
 
 from . import rows
-from .rows import Key, Row, UtcNow
+from .row import Key, Row
+from .rows import UtcNow
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from django.db import DatabaseError, InterfaceError, connections
 from . import connections as databases
 from . import journal, rows
 from .guard import Guard, lease_of
-from .rows import Failure, Key, Row
+from .row import Failure, Key, Row, failed_values, holds, stands
 
 logger = logging.getLogger("thanksio_connect")
 
@@ -191,6 +191,7 @@ class CallersTransaction(Place):
         # The caller's own connection never reads the journal: its snapshot is old, and MariaDB may lock what it reads.
         announced = self._outside(lambda using: journal.announce(using, self.key, self.lease_id, self.lease_seconds))
         self.announced = announced if announced is not None and announced.is_ours else None
+        self._confirm_lock()
         if announced is None or (announced.is_ours and not announced.taken_over):
             return True, row
         if announced.is_ours:
@@ -201,6 +202,15 @@ class CallersTransaction(Place):
             return False, Row(values={**row.values, **values})
         self.run(lambda using: rows.release(using, self.key, self.lease_id))
         return False, row
+
+    def _confirm_lock(self) -> None:
+        """Raise if the caller's session is gone: its lock went with it, perhaps before others could see the entry."""
+        try:
+            with connections[self.alias].cursor() as cursor:
+                cursor.execute("SELECT 1")
+        except (DatabaseError, InterfaceError):
+            self._withdraw()
+            raise
 
     def _outside(self, step: Callable[[str], T]) -> T | None:
         """Do a step in the journal, within a second or not at all: the guard does without."""
@@ -219,7 +229,7 @@ class CallersTransaction(Place):
         key = self.key
         self._guard(
             lambda using: rows.store(using, key, values)[0],
-            stands=lambda using: rows.stands(rows.load(using, key), values),
+            stands=lambda using: stands(rows.load(using, key), values),
             is_pair=True,
             after_commit=after_commit,
         )
@@ -234,10 +244,10 @@ class CallersTransaction(Place):
 
     def fail(self, row: Row, failure: Failure) -> Row:
         """Record it, and again after a rollback: an unknown outcome must not be forgotten."""
-        key, written = self.key, rows.failed_values(row, failure)
+        key, written = self.key, failed_values(row, failure)
         self._guard(
             lambda using: rows.fail(using, key, self.lease_id, row, failure),
-            stands=lambda using: key.is_past(now := rows.load(using, key)) or rows.holds(now, written),
+            stands=lambda using: key.is_past(now := rows.load(using, key)) or holds(now, written),
         )
         return self.run(lambda using: rows.fail(using, key, self.lease_id, row, failure))
 
@@ -248,16 +258,19 @@ class CallersTransaction(Place):
         def step(using: str) -> bool:
             return rows.conclude(using, key, code, access_token_dead=access_token_dead)
 
-        def stands(using: str) -> bool:
+        def is_written(using: str) -> bool:
             now = rows.load(using, key)
             return now is None or now.is_dead or key.is_past(now)
 
-        self._guard(step, stands=stands)
+        self._guard(step, stands=is_written)
         return self.run(step)
 
     def release(self) -> None:
         """Give the lease back; nobody else needs to know of this renewal any more."""
         super().release()
+        self._withdraw()
+
+    def _withdraw(self) -> None:
         if self.announced is not None:
             step = journal.expire if self.announced.taken_over else journal.forget
             self._outside(lambda using: step(using, self.key, self.lease_id))

@@ -25,7 +25,7 @@ from ..exceptions import (
     Throttled,
     TokenUndecryptable,
 )
-from .rows import Failure, Row
+from .row import Failure, Row
 
 SECOND_LOOKS = 4  # reads before a dead grant is believed, each after a pause
 VERDICT_PENDING = "verdict_pending"  # a caller's transaction met a dead grant, and could not look twice

@@ -13,7 +13,8 @@ from django.utils import timezone
 
 from thanksio_connect.client import tokens
 from thanksio_connect.models import ThanksIOConnection
-from thanksio_connect.refresh import engine, places, rows, schedule
+from thanksio_connect.refresh import engine, places, schedule
+from thanksio_connect.refresh.row import Key
 
 from .databases import NOTE_TABLE
 
@@ -142,7 +143,7 @@ def session_time_zone(zone: str) -> None:
 
 def state(pk: int) -> dict[str, Any]:
     """The row's engine columns, tokens in clear."""
-    row = rows.Key(ThanksIOConnection, pk, None, datetime.now(UTC), 0).rows("default").get()
+    row = Key(ThanksIOConnection, pk, None, datetime.now(UTC), 0).rows("default").get()
     return {
         "access_token": row.access_token,
         "refresh_token": row.refresh_token,

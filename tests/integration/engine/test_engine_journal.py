@@ -15,7 +15,7 @@ import pytest
 from cryptography.fernet import Fernet
 from django.contrib.auth.models import Group
 from django.core.management import call_command
-from django.db import OperationalError, connection, connections, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, connections, transaction
 
 from tests.integration.engine.databases import KIND
 from tests.integration.engine.test_engine_writes import assert_live, until
@@ -23,7 +23,7 @@ from thanksio_connect.exceptions import OutcomeUnknown, RefreshInProgress
 from thanksio_connect.models import ThanksIOConnection, UncommittedRenewal
 from thanksio_connect.refresh import journal, places
 from thanksio_connect.refresh.guard import Guard
-from thanksio_connect.refresh.rows import Key
+from thanksio_connect.refresh.row import Key
 
 pytestmark = pytest.mark.skipif(KIND == "sqlite", reason="SQLite needs no journal")
 
@@ -106,6 +106,61 @@ def test_between_a_rollback_and_its_guard_nobody_spends_the_token_again(thanksio
     assert not UncommittedRenewal.objects.exists()
 
 
+@pytest.mark.parametrize("others", ["are at it", "are done"])
+def test_a_lock_that_is_lost_before_the_entry_is_seen_spends_nothing(thanksio, connected, monkeypatch, others):
+    """The caller's session dies after its claim; before its entry is there, somebody else claims the row."""
+    row = connected()
+    announce, delays = journal.announce, []
+
+    def late(*given):
+        monkeypatch.setattr(journal, "announce", announce)
+        kill_session(session)
+        if others == "are at it":
+            fault = thanksio.next_token(hold="after")
+            delays.append((fault, in_thread(lambda: fresh(row).refresh())))
+            fault.wait_reached(30)
+        else:
+            fresh_in_thread, _results = in_thread(lambda: fresh(row).refresh())
+            fresh_in_thread.join(30)
+        return announce(*given)
+
+    def run():
+        nonlocal session
+        with transaction.atomic():
+            mine = locked(row)
+            session = session_id()
+            return mine.get_access_token()
+
+    session = None
+    monkeypatch.setattr(journal, "announce", late)
+    thread, results = in_thread(run)
+    thread.join(30)
+    for fault, (other, _results) in delays:
+        fault.release()
+        other.join(30)
+    assert isinstance(results[0], DatabaseError | InterfaceError)
+    assert thanksio.count("refresh_token") == 1
+    assert_live(thanksio, row)
+    assert not UncommittedRenewal.objects.exists()
+
+
+def session_id():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()" if KIND == "postgres" else "SELECT connection_id()")
+        return cursor.fetchone()[0]
+
+
+def kill_session(session):
+    """From a thread: the caller's own connection stands in a transaction."""
+
+    def kill():
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT pg_terminate_backend({session}, 5000)" if KIND == "postgres" else f"KILL {session}")
+
+    thread, _results = in_thread(kill)
+    thread.join(30)
+
+
 def test_while_another_callers_request_is_on_its_way_nobody_spends_the_token(thanksio, connected, start_worker):
     """The caller's session dies, and with it its lock, but its process still waits for the answer."""
     row = connected()
@@ -114,8 +169,7 @@ def test_while_another_callers_request_is_on_its_way_nobody_spends_the_token(tha
     fault = thanksio.next_token(hold="after")
     worker.begin("token_in_transaction", pk=row.pk, state="locked")
     fault.wait_reached(30)
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT pg_terminate_backend({session})" if KIND == "postgres" else f"KILL {session}")
+    kill_session(session)
     waiter, results = in_thread(lambda: ThanksIOConnection.objects.get(pk=row.pk).get_access_token())
     time.sleep(1)
     assert thanksio.count("refresh_token") == 1

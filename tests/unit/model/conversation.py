@@ -10,7 +10,7 @@ from typing import Any
 
 from thanksio_connect.client.tokens import TokenSet
 from thanksio_connect.refresh.protocol import Current, Request, Step
-from thanksio_connect.refresh.rows import Row
+from thanksio_connect.refresh.row import Row
 
 from .provider import Token
 from .rows import ModelRow

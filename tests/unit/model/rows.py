@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import NamedTuple
 
-from thanksio_connect.refresh.rows import Failure, Row, Status
+from thanksio_connect.refresh.row import Failure, Row, Status
 
 from .provider import Token
 
