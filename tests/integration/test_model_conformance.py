@@ -215,7 +215,7 @@ def take_without_trace(using, key, lease_id, ttl_seconds):
     return taken
 
 
-STORE, FAIL, CONCLUDE, TAKE = rows.store, rows.fail, rows.conclude, rows._take
+STORE, FAIL, CONCLUDE, TAKE = rows.store, rows.fail, rows.conclude, rows.take
 MUTATIONS = {
     "no lease": ("claim", claim_without_lease),
     "store by lease owner": ("store", store_by_lease_owner),

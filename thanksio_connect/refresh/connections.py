@@ -102,7 +102,7 @@ def _open(wrapper: BaseDatabaseWrapper) -> None:
         try:
             return wrapper.ensure_connection()
         except OperationalError:
-            if time.monotonic() > deadline:
+            if wrapper.vendor == "sqlite" or time.monotonic() > deadline:
                 raise
         time.sleep(OPEN_RETRY_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, no secret
 

@@ -29,7 +29,8 @@ from ..exceptions import (
 )
 from . import connections as databases
 from . import protocol, schedule
-from .places import Place, choose
+from .place import Place
+from .places import choose
 from .protocol import Claim, Conclude, Current, Fail, Load, Pause, Post, Release, Request, Step, Store
 from .row import Failure, Key, Row, renewed_values
 

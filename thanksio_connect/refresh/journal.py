@@ -5,24 +5,30 @@ process dies, the row shows the spent refresh token again. An entry, committed o
 claims the row then that somebody is at it, or which pair the row is to have. It says nothing once the row has another
 version, and is removed after the transaction.
 
-Not on SQLite: nobody else can write while the caller's transaction holds the file.
+On SQLite the entries stand in another file (see :mod:`~thanksio_connect.refresh.journal_file`); it is read after the
+row was claimed, and written after the row was.
 """
 
 from __future__ import annotations
 
 import json
+import logging
+import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from django.db import connections, models
+from django.db import DatabaseError, connections, models
 from django.db.models import Exists, OuterRef, Q
 
-from . import rows
+from . import journal_file, rows
 from .row import Key, Row
 from .rows import UtcNow
+
+logger = logging.getLogger("thanksio_connect")
 
 
 @dataclass(frozen=True)
@@ -40,10 +46,17 @@ def announce(using: str, key: Key, lease_id: uuid.UUID, ttl_seconds: float) -> A
     None: the row, or that version of it, is not visible to others, so nobody else can spend it.
     """
     row = rows.load(using, key)
-    entries = _of_connection(using, key).filter(grant_id=key.grant_id)
     if row is None or row.values["grant_id"] != key.grant_id:
         return None
-    _delete(_of_connection(using, key).exclude(version__gte=row.version, grant_id=key.grant_id), using)
+    with _entries(using, key) as entries:
+        return _announced(entries, row, key, lease_id, ttl_seconds)
+
+
+def _announced(
+    entries: models.QuerySet[Any], row: Row, key: Key, lease_id: uuid.UUID, ttl_seconds: float
+) -> Announced | None:
+    _delete(entries.exclude(version__gte=row.version, grant_id=key.grant_id))
+    entries = entries.filter(grant_id=key.grant_id)
     if row.version != key.version and not entries.filter(version=key.version - 1, pair__isnull=False).exists():
         return None
     lease = {"lease_id": lease_id, "lease_expires_at": UtcNow() + timedelta(seconds=ttl_seconds)}
@@ -51,7 +64,7 @@ def announce(using: str, key: Key, lease_id: uuid.UUID, ttl_seconds: float) -> A
     entry = entries.values("pair", "lease_id", is_over=Q(lease_expires_at__lt=UtcNow())).first()
     if entry is None:
         model = entries.model
-        model._base_manager.using(using).bulk_create(  # which sends no signal over a private connection
+        model._base_manager.using(entries.db).bulk_create(  # which sends no signal over a private connection
             [model(connection_id=key.pk, version=key.version, grant_id=key.grant_id, **lease)]
         )
         return Announced(is_ours=True)
@@ -66,18 +79,22 @@ def announce(using: str, key: Key, lease_id: uuid.UUID, ttl_seconds: float) -> A
 
 def record(using: str, key: Key, lease_id: uuid.UUID, values: Mapping[str, Any]) -> None:
     """After the answer: what the row is to have."""
-    _entry(using, key, lease_id).update(pair=_dumped(values))
+    with _entries(using, key) as entries:
+        _own(entries, key, lease_id).update(pair=_dumped(values))
 
 
 def forget(using: str, key: Key, lease_id: uuid.UUID) -> None:
     """After the transaction, or when nothing was sent. A pair stays for as long as the row has not come to it."""
-    entry = _entry(using, key, lease_id)
-    _delete(entry if key.is_past(rows.load(using, key)) else entry.filter(pair=None), using)
+    is_past = key.is_past(rows.load(using, key))
+    with _entries(using, key) as entries:
+        entry = _own(entries, key, lease_id)
+        _delete(entry if is_past else entry.filter(pair=None))
 
 
 def expire(using: str, key: Key, lease_id: uuid.UUID) -> None:
     """As :func:`forget`, for what a dead holder left: its request may have been processed, and others must hear it."""
-    _entry(using, key, lease_id).update(lease_expires_at=UtcNow() - timedelta(seconds=1))
+    with _entries(using, key) as entries:
+        _own(entries, key, lease_id).update(lease_expires_at=UtcNow() - timedelta(seconds=1))
 
 
 def reencrypted(model: type[models.Model], pair: str) -> str:
@@ -91,42 +108,91 @@ def reencrypted(model: type[models.Model], pair: str) -> str:
 def claim(using: str, key: Key, lease_id: uuid.UUID, ttl_seconds: float) -> tuple[bool, Row | None]:
     """Take the row's lease as :func:`rows.claim` does, unless an entry stands for its version.
 
-    In a transaction of the engine's own. A pair that was recorded and then rolled back is written to the row, which is
-    returned with its new version; a dead holder's entry means that its request may have been processed.
+    In a transaction of the engine's own, but on SQLite. A pair that was recorded and then rolled back is written to
+    the row, which is returned with its new version; a dead holder's entry means that its request may have been
+    processed.
     """
     if not connections[using].features.has_select_for_update:
-        return rows.claim(using, key, lease_id, ttl_seconds)
-    entries = _of_connection(using, key).filter(version=key.version)
-    stands = Exists(entries.filter(grant_id=OuterRef("grant_id")))
-    taken, row = rows.claim(using, key, lease_id, ttl_seconds, only_if=~stands)
-    if taken or row is None or row.version != key.version or row.lease_lives:
-        return taken, row
-    entries = entries.filter(grant_id=row.values["grant_id"])
-    entry = entries.values("pair", is_over=Q(lease_expires_at__lt=UtcNow())).first()
-    if entry is None:
-        return False, row  # it was removed just now
+        return _claim_on_sqlite(using, key, lease_id, ttl_seconds)
+    with _entries(using, key) as entries:
+        entries = entries.filter(version=key.version)
+        stands = Exists(entries.filter(grant_id=OuterRef("grant_id")))
+        taken, row = rows.claim(using, key, lease_id, ttl_seconds, only_if=~stands)
+        if taken or row is None or row.version != key.version or row.lease_lives:
+            return taken, row
+        entry = _look(entries.filter(grant_id=row.values["grant_id"]))
+        if entry is None:
+            return False, row  # it was removed just now
+        return _settle(using, entries, entry, row, key, lease_id, ttl_seconds)
+
+
+def _claim_on_sqlite(using: str, key: Key, lease_id: uuid.UUID, ttl_seconds: float) -> tuple[bool, Row | None]:
+    # In this order: an entry was there before its transaction let go of the row, and is there until the row has its
+    # pair. Whoever finds none, and then the old version, is first.
+    taken = rows.take(using, key, lease_id, ttl_seconds)
+    path = journal_file.path_of(using) if taken else None
+    entry = None
+    if path is not None and os.path.exists(path):
+        try:
+            with _entries(using, key) as entries:
+                entry = _look(entries.filter(version=key.version))
+        except DatabaseError as error:
+            logger.warning("The journal of renewals, %s, could not be read (%s).", path, type(error).__name__)
+    row = rows.load(using, key)
+    if not taken or row is None or row.version != key.version:
+        return False, row
+    if entry is None or entry["grant_id"] != row.values["grant_id"]:
+        return True, row
+    with _entries(using, key) as entries:
+        taken, row = _settle(using, entries.filter(version=key.version), entry, row, key, lease_id, ttl_seconds)
+    if row is not None and row.lease_lives:
+        rows.release(using, key, lease_id)
+    return taken, row
+
+
+def _look(entries: models.QuerySet[Any]) -> dict[str, Any] | None:
+    return entries.values("pair", "grant_id", "lease_id", is_over=Q(lease_expires_at__lt=UtcNow())).first()
+
+
+def _settle(
+    using: str,
+    entries: models.QuerySet[Any],
+    entry: dict[str, Any],
+    row: Row,
+    key: Key,
+    lease_id: uuid.UUID,
+    ttl_seconds: float,
+) -> tuple[bool, Row | None]:
+    """What a claim comes to that met an entry for the version of the row."""
     if entry["pair"] is None and not entry["is_over"]:
         return False, replace(row, lease_lives=True)
-    _delete(entries, using)
+    claimed: tuple[bool, Row | None]
     if entry["pair"] is None:
         key.rows(using).update(outcome_unknown=True)
-        return rows.claim(using, key, lease_id, ttl_seconds)
-    values = _loaded(key.model, entry["pair"])
-    rows.store(using, key, values)
-    return False, Row(values={**row.values, **values})
+        claimed = rows.claim(using, key, lease_id, ttl_seconds)
+    else:
+        values = _loaded(key.model, entry["pair"])
+        stored, standing = rows.store(using, replace(key, grant_id=entry["grant_id"]), values)
+        claimed = False, Row(values={**row.values, **values}) if stored else standing
+    _delete(entries.filter(lease_id=entry["lease_id"]))
+    return claimed
 
 
-def _of_connection(using: str, key: Key) -> models.QuerySet[Any]:
+@contextmanager
+def _entries(using: str, key: Key) -> Iterator[models.QuerySet[Any]]:
+    """The entries of the key's connection."""
     model = cast("type[models.Model]", key.model._meta.get_field("uncommitted_renewals").related_model)
-    return model._base_manager.using(using).filter(connection_id=key.pk)
+    path = journal_file.path_of(using)
+    with nullcontext(using) if path is None else journal_file.opened(using, path, model) as at:
+        yield model._base_manager.using(at).filter(connection_id=key.pk)
 
 
-def _entry(using: str, key: Key, lease_id: uuid.UUID) -> models.QuerySet[Any]:
-    return _of_connection(using, key).filter(version=key.version, grant_id=key.grant_id, lease_id=lease_id)
+def _own(entries: models.QuerySet[Any], key: Key, lease_id: uuid.UUID) -> models.QuerySet[Any]:
+    return entries.filter(version=key.version, grant_id=key.grant_id, lease_id=lease_id)
 
 
-def _delete(entries: models.QuerySet[Any], using: str) -> None:
-    entries._raw_delete(using)  # a project's receivers must not meet the private connection
+def _delete(entries: models.QuerySet[Any]) -> None:
+    entries._raw_delete(entries.db)  # a project's receivers must not meet the private connection
 
 
 def _dumped(values: Mapping[str, Any]) -> str:

@@ -58,7 +58,7 @@ def claim(
     """
     features = connections[using].features
     if not features.has_select_for_update:
-        taken = _take(using, key, lease_id, ttl_seconds)
+        taken = take(using, key, lease_id, ttl_seconds)
         row = load(using, key)  # a statement of its own: a reconnect may have come between
         return taken and row is not None and row.version == key.version, row
     skip_locked = features.has_select_for_update_skip_locked
@@ -75,12 +75,13 @@ def claim(
     if row is None or row.version != key.version or (row.lease_lives and row.values["lease_id"] != lease_id):
         return False, row
     taken_over = row.values["lease_id"] not in (None, lease_id)
-    if not _take(using, key, lease_id, ttl_seconds, *(() if only_if is None else (only_if,))):
+    if not take(using, key, lease_id, ttl_seconds, *(() if only_if is None else (only_if,))):
         return False, row
     return True, Row(values={**row.values, "outcome_unknown": row.outcome_unknown or taken_over})
 
 
-def _take(using: str, key: Key, lease_id: uuid.UUID, ttl_seconds: float, *conditions: Combinable) -> bool:
+def take(using: str, key: Key, lease_id: uuid.UUID, ttl_seconds: float, *conditions: Combinable) -> bool:
+    """The statement by which a lease is taken: conditional, and repeatable with the same ``lease_id``."""
     # A dead holder's lease means that its POST may have been processed. The assignment comes first, for MariaDB
     # evaluates them from left to right.
     own_or_none = Q(lease_id=None) | Q(lease_id=lease_id)

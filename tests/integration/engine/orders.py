@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from thanksio_connect.client import tokens
 from thanksio_connect.models import ThanksIOConnection
-from thanksio_connect.refresh import engine, places, schedule
+from thanksio_connect.refresh import engine, place, schedule
 from thanksio_connect.refresh.row import Key
 
 from .databases import NOTE_TABLE
@@ -115,7 +115,7 @@ def patch(lease_margin: float | None = None, patience_margin: float | None = Non
     if patience_margin is not None:
         engine.PATIENCE_MARGIN_SECONDS = patience_margin
     if looks is not None:
-        places.Place.second_look_seconds = looks
+        place.Place.second_look_seconds = looks
 
 
 def shift_clock(seconds: float) -> str:

@@ -257,7 +257,7 @@ FAILURES = {
 def test_a_failed_renewal_leaves_the_transaction_usable(
     thanksio, connected, variant, state, failure, settings, monkeypatch
 ):
-    monkeypatch.setattr("thanksio_connect.refresh.places.Place.second_look_seconds", 0.02)
+    monkeypatch.setattr("thanksio_connect.refresh.place.Place.second_look_seconds", 0.02)
     fault, error = FAILURES[failure]
     thanksio.next_token(**fault)
     row = connected()

@@ -149,7 +149,7 @@ def dialect(request):
 
 @pytest.fixture
 def thanksio(database, dialect, monkeypatch):
-    monkeypatch.setattr("thanksio_connect.refresh.places.Place.second_look_seconds", 0.01)
+    monkeypatch.setattr("thanksio_connect.refresh.place.Place.second_look_seconds", 0.01)
     with (
         FakeThanksIO(dialect=dialect) as fake,
         fake.override_settings(THANKSIO_CONNECT_TIMEOUT_SECONDS=0.3, THANKSIO_READ_TIMEOUT_SECONDS=0.7),

@@ -1,0 +1,132 @@
+"""A place is where the steps of a renewal touch the database: the caller's connection, or private ones."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from django.db import DatabaseError
+
+from . import connections as databases
+from . import journal, rows
+from .row import Failure, Key, Row
+
+T = TypeVar("T")
+# A locked row is in the caller's hands, or in another worker's short step: its lease tells that there is such a worker.
+LOCKED_SECONDS, LOCKED_TRIES, LEASED_TRIES = 0.02, 3, 25
+# How long a step other than the store is tried again when its session dies.
+STEP_BUDGET_SECONDS = 5.0
+
+
+class Place:
+    """The caller is in autocommit: steps run, and commit, on its connection."""
+
+    may_wait = True
+    may_conclude = True
+    second_look_seconds = 0.5
+    patience_seconds: float | None = None  # how long to wait for others at most, if less than one exchange may take
+
+    def __init__(self, alias: str, key: Key, lease_seconds: float) -> None:
+        self.alias = alias
+        self.key = key
+        self.lease_id = uuid.uuid4()
+        self.lease_seconds = lease_seconds
+        self.probed: tuple[bool, Row | None] | None = None
+
+    def run(self, step: Callable[[str], T], *, may_block: bool = True) -> T:
+        """One short, repeatable step, committed when this returns. ``may_block``: it waits for row locks."""
+        return databases.persist(self.alias, step, budget_seconds=STEP_BUDGET_SECONDS, may_block=may_block)
+
+    def load(self) -> Row | None:
+        """Read the row as committed, in one statement without a transaction."""
+        return rows.load(self.alias, self.key)
+
+    def claim(self) -> tuple[bool, Row | None]:
+        """Take the lease."""
+        if self.probed is not None:
+            (result, self.probed) = (self.probed, None)
+            return result
+        return self._claim()
+
+    def _claim(self) -> tuple[bool, Row | None]:
+        try:
+            taken, row = self.run(self._claim_step, may_block=False)
+        except DatabaseError as error:
+            if not databases.is_lock_error(error):
+                raise
+            taken, row = False, None
+        if taken and row is not None:
+            self.key = replace(self.key, grant_id=row.values["grant_id"])
+        return taken, row
+
+    def _claim_step(self, using: str) -> tuple[bool, Row | None]:
+        return journal.claim(using, self.key, self.lease_id, self.lease_seconds)
+
+    def probe(self) -> bool:
+        """Try the first claim now, for the renewal to begin with. Returns whether the row could be had here at all."""
+        self.probed = self.claim()
+        return self.probed[0] or self.probed[1] is not None
+
+    def store(self, values: dict[str, Any], after_commit: Callable[[], object]) -> tuple[bool, Row | None]:
+        """Make the pair durable, whatever it takes; ``after_commit`` runs once it is."""
+        stored = databases.persist(self.alias, self.writes(values))
+        if stored[0]:
+            after_commit()
+        return stored
+
+    def writes(self, values: dict[str, Any]) -> Callable[[str], tuple[bool, Row | None]]:
+        """The store as a repeatable step."""
+        key = self.key
+        return lambda using: rows.store(using, key, values)
+
+    def fail(self, row: Row, failure: Failure) -> Row:
+        """Give the lease back and record why."""
+        return self.run(lambda using: rows.fail(using, self.key, self.lease_id, row, failure))
+
+    def conclude(self, code: str, *, access_token_dead: bool) -> bool:
+        """Write the verdict."""
+        return self.run(lambda using: rows.conclude(using, self.key, code, access_token_dead=access_token_dead))
+
+    def release(self) -> None:
+        """Give the lease back."""
+        self.run(lambda using: rows.release(using, self.key, self.lease_id))
+
+
+class OwnConnections(Place):
+    """The caller is in a transaction: each step opens a private connection and closes it."""
+
+    def run(self, step: Callable[[str], T], *, may_block: bool = True) -> T:
+        """One short, repeatable step, committed when this returns."""
+        return databases.durably(self.alias, step, budget_seconds=STEP_BUDGET_SECONDS, may_block=may_block)
+
+    def load(self) -> Row | None:
+        """Read the row as committed."""
+        with databases.own_connection(self.alias) as using:
+            return rows.load(using, self.key)
+
+    def store(self, values: dict[str, Any], after_commit: Callable[[], object]) -> tuple[bool, Row | None]:
+        """Make the pair durable, whatever it takes and whatever the caller's transaction comes to."""
+        stored = databases.durably(self.alias, self.writes(values), budget_seconds=databases.STORE_BUDGET_SECONDS)
+        if stored[0]:
+            after_commit()
+        return stored
+
+    def reaches_row(self) -> bool | None:
+        """Look at a locked row until it can be had. None: it stays locked. False: it is gone or is not visible here."""
+        tries = 0
+        while (row := self.load()) is not None:
+            if row.version < self.key.version:
+                return False  # the caller's transaction has a newer grant, which nobody else sees yet
+            if row.version > self.key.version:
+                self.probed = (False, row)
+                return True
+            if tries >= (LEASED_TRIES if row.lease_lives else LOCKED_TRIES):
+                return None
+            tries += 1
+            time.sleep(LOCKED_SECONDS)
+            if self.probe():
+                return True
+        return False
