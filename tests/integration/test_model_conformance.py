@@ -226,7 +226,7 @@ MUTATIONS = {
     "verdict bumps the version": ("conclude", conclude_bumps_the_version),
     "verdict over a newer version": ("conclude", conclude_whatever_the_version),
     "release of another's lease": ("release", release_anybodys),
-    "takeover without a trace": ("_take", take_without_trace),
+    "takeover without a trace": ("take", take_without_trace),
 }
 
 

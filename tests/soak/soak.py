@@ -80,7 +80,6 @@ class Soak:
         self.killed: dict[int, float] = {}  # process id -> when
         self.asked: dict[int, float] = {}  # request number -> when
         self.stopped: list[tuple[int, float, float]] = []
-        self.rollbacks: list[tuple[int, float, float]] = []
         self.thanksio = FakeThanksIO(access_token_seconds=ACCESS_TOKEN_SECONDS)
         self.trace = Trace(Path(tempfile.mkdtemp()) / "trace")
         self.past_grants: list[tuple[int, str]] = []
@@ -157,7 +156,6 @@ class Soak:
         self.report.operations += result["done"]
         self.report.errors.update(result["errors"])
         self.report.violations += result["unexpected"]
-        self.rollbacks += [(worker.process.pid, began, ended) for began, ended in result["rollbacks"]]
 
     def disturb(self, workers: list[Worker]) -> None:
         event = self.chance.random()
@@ -326,8 +324,6 @@ class Soak:
                 self.report.counts["spent again after an unknown outcome"] += 1
             elif self.was_killed(before) or self.was_stopped(before):
                 self.report.counts["spent again after a dead or sleeping holder"] += 1
-            elif databases.KIND == "sqlite" and any(process_of(before) == pid for pid, _, _ in self.rollbacks):
-                self.report.counts["spent again between a rollback and its guard"] += 1
             else:
                 self.violation(f"double spend: requests {before.number} and {record.number}", [before, record])
 

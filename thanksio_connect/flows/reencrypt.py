@@ -53,7 +53,9 @@ def reencrypt_all() -> Summary:
 
 def _reencrypt_journal(using: str) -> None:
     """First, so that a pair which goes from there to its row meanwhile is there under the newest key."""
-    entries = UncommittedRenewal._base_manager.using(using)
-    for pk, pair in list(entries.filter(pair__isnull=False).values_list("pk", "pair")):  # renewals in transactions, now
-        with contextlib.suppress(TokenUndecryptable):
-            entries.filter(pk=pk).update(pair=journal.reencrypted(ThanksIOConnection, str(pair)))
+    if not journal.may_have_entries(using):
+        return
+    with journal.entries_of(using, UncommittedRenewal) as entries:
+        for pk, pair in list(entries.filter(pair__isnull=False).values_list("pk", "pair")):
+            with contextlib.suppress(TokenUndecryptable):
+                entries.filter(pk=pk).update(pair=journal.reencrypted(ThanksIOConnection, str(pair)))

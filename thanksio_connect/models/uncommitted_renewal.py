@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from django.db import models
+from typing import Any
+
+from django.db import connections, models, transaction
+from django.db.models.signals import post_delete
+from django.dispatch import receiver
 from django.utils.translation import gettext_lazy as _
+
+from ..refresh import journal
 
 
 class UncommittedRenewal(models.Model):
@@ -35,3 +41,17 @@ class UncommittedRenewal(models.Model):
 
     def __str__(self) -> str:
         return _("uncommitted renewal of connection %(connection)s") % {"connection": self.connection_id}
+
+
+@receiver(post_delete, sender="thanksio_connect.ThanksIOConnection")
+def _delete_entries(*, instance: models.Model, using: str, **_details: Any) -> None:
+    """What the cascade does not reach: on SQLite the entries stand in another file."""
+    if connections[using].vendor == "sqlite":
+        pk = instance.pk
+        transaction.on_commit(lambda: _delete_from_file(using, pk), using=using, robust=True)
+
+
+def _delete_from_file(using: str, connection_pk: Any) -> None:
+    if journal.may_have_entries(using):
+        with journal.entries_of(using, UncommittedRenewal) as entries:
+            entries.filter(connection_id=connection_pk)._raw_delete(entries.db)

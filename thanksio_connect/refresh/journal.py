@@ -30,6 +30,8 @@ from .rows import UtcNow
 
 logger = logging.getLogger("thanksio_connect")
 
+_LOOKED_AT = ("pair", "grant_id", "lease_id")
+
 
 @dataclass(frozen=True)
 class Announced:
@@ -55,25 +57,26 @@ def announce(using: str, key: Key, lease_id: uuid.UUID, ttl_seconds: float) -> A
 def _announced(
     entries: models.QuerySet[Any], row: Row, key: Key, lease_id: uuid.UUID, ttl_seconds: float
 ) -> Announced | None:
-    _delete(entries.exclude(version__gte=row.version, grant_id=key.grant_id))
-    entries = entries.filter(grant_id=key.grant_id)
-    if row.version != key.version and not entries.filter(version=key.version - 1, pair__isnull=False).exists():
+    # What can be read without a lock comes first: a disconnect that waits for the row has its entries locked.
+    seen = list(entries.values("pk", "version", *_LOOKED_AT, is_over=Q(lease_expires_at__lt=UtcNow())))
+    of_grant = {entry["version"]: entry for entry in seen if entry["grant_id"] == key.grant_id}
+    if row.version != key.version and not of_grant.get(key.version - 1, {}).get("pair"):
         return None
-    lease = {"lease_id": lease_id, "lease_expires_at": UtcNow() + timedelta(seconds=ttl_seconds)}
-    entries = entries.filter(version=key.version)
-    entry = entries.values("pair", "lease_id", is_over=Q(lease_expires_at__lt=UtcNow())).first()
-    if entry is None:
-        model = entries.model
-        model._base_manager.using(entries.db).bulk_create(  # which sends no signal over a private connection
-            [model(connection_id=key.pk, version=key.version, grant_id=key.grant_id, **lease)]
-        )
-        return Announced(is_ours=True)
-    if entry["pair"] is not None:
+    entry = of_grant.get(key.version)
+    if entry is not None and entry["pair"] is not None:
         return Announced(is_ours=False, values=_loaded(key.model, entry["pair"]))
-    is_own = entry["lease_id"] == lease_id
-    if not is_own and not entry["is_over"]:
+    is_own = entry is not None and entry["lease_id"] == lease_id
+    if entry is not None and not is_own and not entry["is_over"]:
         return Announced(is_ours=False)
-    entries.update(**lease)
+    needed = [entry["pk"] for version, entry in of_grant.items() if version >= row.version]
+    if stale := {entry["pk"] for entry in seen}.difference(needed):
+        _delete(entries.filter(pk__in=stale))
+    lease = {"lease_id": lease_id, "lease_expires_at": UtcNow() + timedelta(seconds=ttl_seconds)}
+    if entry is None:
+        new = entries.model(connection_id=key.pk, version=key.version, grant_id=key.grant_id, **lease)
+        entries.model._base_manager.using(entries.db).bulk_create([new])  # which sends no signal
+        return Announced(is_ours=True)
+    entries.filter(pk=entry["pk"]).update(**lease)
     return Announced(is_ours=True, taken_over=not is_own)
 
 
@@ -95,6 +98,22 @@ def expire(using: str, key: Key, lease_id: uuid.UUID) -> None:
     """As :func:`forget`, for what a dead holder left: its request may have been processed, and others must hear it."""
     with _entries(using, key) as entries:
         _own(entries, key, lease_id).update(lease_expires_at=UtcNow() - timedelta(seconds=1))
+
+
+def may_have_entries(using: str) -> bool:
+    """Whether to look: on SQLite, whether the file was ever needed."""
+    if connections[using].vendor != "sqlite":
+        return True
+    path = journal_file.path_of(using)
+    return path is not None and os.path.exists(path)
+
+
+@contextmanager
+def entries_of(using: str, model: type[models.Model]) -> Iterator[models.QuerySet[Any]]:
+    """All entries, where they stand for the database ``using``; ``model`` is the journal's."""
+    path = journal_file.path_of(using)
+    with nullcontext(using) if path is None else journal_file.opened(using, path, model) as at:
+        yield model._base_manager.using(at)
 
 
 def reencrypted(model: type[models.Model], pair: str) -> str:
@@ -130,14 +149,13 @@ def _claim_on_sqlite(using: str, key: Key, lease_id: uuid.UUID, ttl_seconds: flo
     # In this order: an entry was there before its transaction let go of the row, and is there until the row has its
     # pair. Whoever finds none, and then the old version, is first.
     taken = rows.take(using, key, lease_id, ttl_seconds)
-    path = journal_file.path_of(using) if taken else None
     entry = None
-    if path is not None and os.path.exists(path):
+    if taken and may_have_entries(using):
         try:
             with _entries(using, key) as entries:
                 entry = _look(entries.filter(version=key.version))
         except DatabaseError as error:
-            logger.warning("The journal of renewals, %s, could not be read (%s).", path, type(error).__name__)
+            logger.warning("The journal of renewals could not be read (%s).", type(error).__name__)
     row = rows.load(using, key)
     if not taken or row is None or row.version != key.version:
         return False, row
@@ -151,7 +169,7 @@ def _claim_on_sqlite(using: str, key: Key, lease_id: uuid.UUID, ttl_seconds: flo
 
 
 def _look(entries: models.QuerySet[Any]) -> dict[str, Any] | None:
-    return entries.values("pair", "grant_id", "lease_id", is_over=Q(lease_expires_at__lt=UtcNow())).first()
+    return entries.values(*_LOOKED_AT, is_over=Q(lease_expires_at__lt=UtcNow())).first()
 
 
 def _settle(
@@ -180,11 +198,10 @@ def _settle(
 
 @contextmanager
 def _entries(using: str, key: Key) -> Iterator[models.QuerySet[Any]]:
-    """The entries of the key's connection."""
+    """Those of the key's connection."""
     model = cast("type[models.Model]", key.model._meta.get_field("uncommitted_renewals").related_model)
-    path = journal_file.path_of(using)
-    with nullcontext(using) if path is None else journal_file.opened(using, path, model) as at:
-        yield model._base_manager.using(at).filter(connection_id=key.pk)
+    with entries_of(using, model) as entries:
+        yield entries.filter(connection_id=key.pk)
 
 
 def _own(entries: models.QuerySet[Any], key: Key, lease_id: uuid.UUID) -> models.QuerySet[Any]:

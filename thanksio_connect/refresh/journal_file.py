@@ -33,8 +33,9 @@ def opened(using: str, path: str, model: type[models.Model]) -> Iterator[str]:
     """A private connection to the file, with the model's table in it, under the alias that is yielded."""
     with databases.sqlite_file(using, path) as at:
         if model._meta.db_table not in connections[at].introspection.table_names():
-            with contextlib.suppress(OperationalError), connections[at].schema_editor() as editor:  # made just now
-                editor.create_model(model)
+            # Not in a transaction: the editor would begin it on the connection of the original alias, the caller's.
+            with contextlib.suppress(OperationalError), connections[at].schema_editor(atomic=False) as editor:
+                editor.create_model(model)  # fails if another process made it just now
             _share(path, like=path.removesuffix(SUFFIX))
         yield at
 

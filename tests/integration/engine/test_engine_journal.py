@@ -452,6 +452,22 @@ def test_a_caller_that_meets_anothers_entry_gives_up_at_once(thanksio, connected
     assert thanksio.count("refresh_token") == 0
 
 
+@has_sessions
+def test_a_disconnect_that_waits_for_the_row_does_not_hide_a_pair(thanksio, connected, start_worker):
+    """It has deleted the row's entries, not yet committed, and waits for the row, which the caller holds."""
+    row = connected()
+    newest = killed_before_its_commit(row, renewals=1)
+    worker = start_worker()
+    with transaction.atomic():
+        mine = locked(row)
+        worker.begin("disconnect", pk=row.pk)
+        time.sleep(0.5)
+        assert mine.get_access_token() == newest.access_token
+    worker.end()
+    assert thanksio.count("refresh_token") == 1
+    assert not ThanksIOConnection.objects.filter(pk=row.pk).exists()
+
+
 def test_without_the_journal_the_guard_still_stores_the_pair(thanksio, connected, monkeypatch, caplog):
     def fails(*_arguments):
         raise OperationalError("no table")
