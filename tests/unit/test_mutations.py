@@ -156,11 +156,11 @@ class Mutation:
     mutant: Any
     callers: tuple[Caller, ...] = TWO
     faults: tuple[str, ...] = ()
-    on_sqlite: bool = False
+    has_journal: bool = True
 
     def scenario(self) -> Scenario:
         """The search, unmutated."""
-        return Scenario(self.callers, frozenset(self.faults), len(self.faults), on_sqlite=self.on_sqlite)
+        return Scenario(self.callers, frozenset(self.faults), len(self.faults), has_journal=self.has_journal)
 
 
 DROPPED = "A live pair was dropped while its holder lives"
@@ -169,7 +169,7 @@ DEAD_TOKEN = "A worker ended with a dead token"
 WRONG_REASON = "A dead grant after an unknown outcome was recorded as invalid_grant"
 MUTATIONS = {
     "no lease": Mutation(SPENT, NoLease()),
-    "store in the caller's transaction": Mutation(DROPPED, NoGuard(), IN_TRANSACTION, ("rollback",), on_sqlite=True),
+    "store in the caller's transaction": Mutation(DROPPED, NoGuard(), IN_TRANSACTION, ("rollback",), has_journal=False),
     "no look into the journal": Mutation(SPENT, NoLookIntoTheJournal(), IN_TRANSACTION, ("rollback",)),
     "store by lease owner": Mutation(
         "A worker ended with the version that it knew", StoreByLeaseOwner(), TWO, ("lease expires",)),
@@ -184,7 +184,7 @@ MUTATIONS = {
         without_second_look,
         IN_TRANSACTION,
         ("rollback",),
-        on_sqlite=True,
+        has_journal=False,
     ),
     "no retry of the write": Mutation(DROPPED, NoRetryOfTheWrite(), (Caller(),), ("store fails",)),
     "late store does not heal": Mutation(

@@ -50,7 +50,9 @@ SCENARIOS = {
     "autocommit and a caller's transaction": scenario(3, (AUTOCOMMIT, NEEDED), (CALLERS, NEEDED)),
     "SQLite and a caller's transaction": scenario(3, (SQLITE, NEEDED), (CALLERS, NEEDED)),
     "two callers' transactions": scenario(3, (CALLERS, NEEDED), (CALLERS, NEEDED)),
-    "two callers' transactions on SQLite": scenario(3, (CALLERS, NEEDED), (CALLERS, NEEDED), on_sqlite=True),
+    "two callers' transactions, without the journal": scenario(
+        3, (CALLERS, NEEDED), (CALLERS, NEEDED), has_journal=False
+    ),
     # Why they want it.
     "needed and bulk": scenario(3, (AUTOCOMMIT, EXPIRED), (AUTOCOMMIT, BULK)),
     "bulk and bulk": scenario(3, (AUTOCOMMIT, BULK), (AUTOCOMMIT, BULK)),
@@ -182,7 +184,7 @@ def test_a_late_store_heals_a_verdict() -> None:
 
 def test_a_rollback_does_not_lose_the_pair_that_others_called_dead_without_a_journal() -> None:
     end = replay(
-        replace(SCENARIOS["autocommit and a caller's transaction"], budget=2, on_sqlite=True),
+        replace(SCENARIOS["autocommit and a caller's transaction"], budget=2, has_journal=False),
         *["B: begins its transaction", "B: claim", "B: post", "B: reply", "B: store", "B: rolls back"],
         *["A: claim", "A: post", "A: reply", *["A: second look in vain", "A: load"] * 4, "A: conclude invalid_grant"],
     )

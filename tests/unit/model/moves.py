@@ -87,7 +87,7 @@ class Moves:
         return self._news(state, by=by)
 
     def _news(self, state: State, *, by: int | None) -> State:
-        waiting = ("run", "taken", "sent", "concluded")
+        waiting = ("run", "taken", "looked", "settling", "sent", "concluded")
         workers = tuple(
             worker._replace(news=True) if other != by and worker.phase in waiting else worker
             for other, worker in enumerate(state.workers)

@@ -14,7 +14,7 @@ from .provider import Provider, Token
 from .rows import ModelRow, Statements
 
 AUTOCOMMIT = "autocommit"  # or private connections: each step commits itself
-SQLITE = "sqlite"  # the same, but the claim's UPDATE and its read are two steps
+SQLITE = "sqlite"  # the same, but the claim's UPDATE, its look into the journal, its read and what follows are steps
 CALLERS = "caller's transaction"  # holds the row from before the first step; guarded against rollback
 
 
@@ -30,7 +30,7 @@ class Violation(AssertionError):
 class Worker(NamedTuple):
     """A caller in the middle of its renewal."""
 
-    phase: str = "run"  # new, run, taken, sent, concluded, open, guard, done, crashed
+    phase: str = "run"  # new, run, taken, looked, settling, sent, concluded, open, guard, done, crashed
     conversation: int = 0
     news: bool = False  # the row changed since this worker last saw it
     spending: Token | None = None  # the refresh token of its claim
@@ -100,13 +100,7 @@ class Scenario:
     detects_reuse: bool = False
     statements: Statements = field(default_factory=Statements)
     protocol: Protocol = protocol.renewal
-    on_sqlite: bool = False
-
-    @property
-    def has_journal(self) -> bool:
-        """SQLite has none."""
-        places = {caller.place for caller in self.callers}
-        return not self.on_sqlite and SQLITE not in places
+    has_journal: bool = True  # none for SQLite in memory, and none where it can't be written
 
 
 Events = Iterator[tuple[str, Callable[[], State]]]

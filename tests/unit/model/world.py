@@ -143,7 +143,11 @@ class World(Moves):
                 if worker.broken or self._may(state, "rollback"):
                     yield "rolls back", lambda: self._roll_back(state, me, worker)
             case "taken":
+                yield "claim, look", lambda: self._claim_look(state, me, worker)
+            case "looked":
                 yield "claim, read", lambda: self._claim_read(state, me, worker)
+            case "settling":
+                yield "claim, settle", lambda: self._claim_settle(state, me, worker)
             case "concluded":
                 yield "conclude, read", lambda: self._advance(state, me, self._view(state, me))
             case "sent":
@@ -196,7 +200,8 @@ class World(Moves):
             return self._advance(state, me, (False, None))
         before = self._view(state, me)
         version = self.scenario.callers[me].version
-        entry = state.entry if self.statements.minds_journal else None
+        on_sqlite = self.scenario.callers[me].place == SQLITE
+        entry = state.entry if self.statements.minds_journal and not on_sqlite else None
         row, taken, taken_over = self.statements.take(before, me, version)
         if taken and entry is not None and entry.version == version and entry.worker != me:
             if entry.token is not None:
@@ -221,17 +226,45 @@ class World(Moves):
                 if state.lock != me and not spent_elsewhere:
                     state = state._replace(told=state.told | {row.token})
             state = self._with(self._write(state, me, row), me, spending=row.token)
-        if self.scenario.callers[me].place == SQLITE:
+        if on_sqlite:
             return self._with(state, me, phase="taken", note=taken)
         return self._advance(state, me, (taken, row))
 
     def _committed(self, state: State, me: int) -> State:
         return self._forget(self._commit(state, state.draft, by=me), me)
 
+    def _claim_look(self, state: State, me: int, worker: Worker) -> State:
+        entry = state.entry if worker.note and self.statements.minds_journal else None
+        return self._with(state, me, phase="looked", note=(worker.note, entry))
+
     def _claim_read(self, state: State, me: int, worker: Worker) -> State:
         version = self.scenario.callers[me].version
-        taken = self.statements.read_after_take(state.row, worker.note, version)
-        return self._advance(self._read(state, me, state.row), me, (taken, state.row))
+        taken, entry = worker.note
+        taken = self.statements.read_after_take(state.row, taken, version)
+        state = self._read(state, me, state.row)
+        if taken and entry is not None and entry.version == version:
+            return self._with(state, me, phase="settling", note=(state.row, entry))
+        return self._advance(state, me, (taken, state.row))
+
+    def _claim_settle(self, state: State, me: int, worker: Worker) -> State:
+        """In the code some statements more; each has the version, or the lease, for its condition."""
+        version = self.scenario.callers[me].version
+        seen, entry = worker.note
+        if entry.token is not None:
+            row = self.statements.store(state.row, me, version, entry.token, entry.rejections)
+            return self._advance(self._commit(state, row, by=me), me, (False, row))
+        if entry.lives:
+            row = self.statements.release(state.row, me)
+            return self._advance(self._commit(state, row, by=me), me, (False, seen._replace(lease_lives=True)))
+        row, taken, _taken_over = self.statements.take(state.row, me, version)
+        if taken:
+            assert row is not None
+            row = row._replace(unknown=True)
+            state = state._replace(excused=state.excused | {row.token}, told=state.told | {row.token})
+        state = self._commit(state, row, by=me)
+        if state.entry is not None and state.entry.worker == entry.worker:
+            state = self._news(state._replace(entry=None), by=me)
+        return self._advance(state, me, (taken, row))
 
     def _load(self, state: State, me: int) -> State:
         row = self._view(state, me)
