@@ -26,6 +26,7 @@ from thanksio_connect.testing import FakeThanksIO, Fault, Grant, RequestRecord
 ACCESS_TOKEN_SECONDS = 2.0
 LEASE_MARGIN_SECONDS = 1.5
 CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, TOO_LATE_SECONDS = 1.0, 3.0, 5.0
+LEASE_SECONDS = CONNECT_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS + LEASE_MARGIN_SECONDS
 AT_WORK_SECONDS = CONNECT_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS + 2.0  # a request, its answer, the store
 BATCH = 30
 
@@ -322,7 +323,9 @@ class Soak:
             late = f"delay_reply={TOO_LATE_SECONDS}" in (before.fault or "")
             if late or before.reply != "sent" or (before.pair and before.pair.reply != "sent"):
                 self.report.counts["spent again after an unknown outcome"] += 1
-            elif self.was_killed(before) or self.was_stopped(before):
+            elif self.asked[record.number] - self.asked[before.number] > LEASE_SECONDS:
+                self.report.counts["spent again after an expired lease"] += 1  # the row was locked for so long
+            elif self.was_killed(before) or self.was_stopped(before) or self.was_stopped(record):
                 self.report.counts["spent again after a dead or sleeping holder"] += 1
             else:
                 self.violation(f"double spend: requests {before.number} and {record.number}", [before, record])

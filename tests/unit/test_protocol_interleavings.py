@@ -148,7 +148,7 @@ def test_a_second_verdict_leaves_no_lease_behind() -> None:
 def test_a_reconnect_between_the_two_statements_of_a_claim_on_sqlite_is_noticed() -> None:
     end = replay(
         SCENARIOS["two in autocommit on SQLite"],
-        *["A: claim", "user reconnects", "A: claim, read"],
+        *["A: claim", "A: claim, look", "user reconnects", "A: claim, read"],
     )
     assert end.row is not None
     assert end.row.token == Token(1, 1)

@@ -17,6 +17,7 @@ from django.db.models.expressions import Combinable
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from ..exceptions import InvalidGrant
 from .row import ENGINE_COLUMNS, Failure, Key, Row, Status, failed_values, stands
 
 _READ_COLUMNS = (*sorted(ENGINE_COLUMNS), "user_id", "created_at")
@@ -133,6 +134,8 @@ def conclude(using: str, key: Key, code: str, *, access_token_dead: bool) -> boo
         "lease_id": None,
         "lease_expires_at": None,
     }
+    if code == InvalidGrant.code:  # another worker may have found out since the caller last looked
+        values["last_error_code"] = Case(When(outcome_unknown=True, then=Value("lost_reply")), default=Value(code))
     if access_token_dead:
         values["expires_at"] = timezone.now()
     rows = key.rows_to_spend(using).filter(status=Status.CONNECTED)

@@ -47,7 +47,8 @@ class Moves:
         else:
             row = self.statements.conclude(state.row, version, worker.failed)
             if row != state.row:
-                checks.concludes(state, state.row, worker.failed)
+                assert row is not None
+                checks.concludes(state, state.row, row.error)
         state = self._with(self._commit(state, row, by=me), me, phase="done", hand=None, failed=None)
         return self._forget(state, me)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import NamedTuple
 
+from thanksio_connect.exceptions import InvalidGrant
 from thanksio_connect.refresh.row import Failure, Row, Status
 
 from .provider import Token
@@ -101,6 +102,8 @@ class Statements:
         """The row after the verdict."""
         if row is None or row.version != version or row.dead:
             return row
+        if code == InvalidGrant.code and row.unknown:
+            code = "lost_reply"
         return row._replace(dead=True, error=code, lease=None, lease_lives=False)
 
     def release(self, row: ModelRow | None, me: int) -> ModelRow | None:

@@ -339,6 +339,7 @@ class World(Moves):
         before = self._view(state, me)
         row = self.statements.conclude(before, self.scenario.callers[me].version, conclude.code)
         if row != before:
-            checks.concludes(state, before, conclude.code)
+            assert row is not None
+            checks.concludes(state, before, row.error)
         failed = conclude.code if state.lock == me else None
         return self._with(self._write(state, me, row), me, phase="concluded", failed=failed)
