@@ -76,8 +76,8 @@ def _announced(
         new = entries.model(connection_id=key.pk, version=key.version, grant_id=key.grant_id, **lease)
         entries.model._base_manager.using(entries.db).bulk_create([new])  # which sends no signal
         return Announced(is_ours=True)
-    entries.filter(pk=entry["pk"]).update(**lease)
-    return Announced(is_ours=True, taken_over=not is_own)
+    is_ours = bool(entries.filter(pk=entry["pk"], lease_id=entry["lease_id"], pair=None).update(**lease))
+    return Announced(is_ours, taken_over=is_ours and not is_own)
 
 
 def record(using: str, key: Key, lease_id: uuid.UUID, values: Mapping[str, Any]) -> None:
@@ -182,18 +182,17 @@ def _settle(
     ttl_seconds: float,
 ) -> tuple[bool, Row | None]:
     """What a claim comes to that met an entry for the version of the row."""
-    if entry["pair"] is None and not entry["is_over"]:
-        return False, replace(row, lease_lives=True)
-    claimed: tuple[bool, Row | None]
+    own = entries.filter(lease_id=entry["lease_id"])
     if entry["pair"] is None:
+        # A holder whose lease is over may record its pair just now: then that is to be read.
+        if not entry["is_over"] or not _delete(own.filter(pair=None)):
+            return False, replace(row, lease_lives=True)
         key.rows(using).update(outcome_unknown=True)
-        claimed = rows.claim(using, key, lease_id, ttl_seconds)
-    else:
-        values = _loaded(key.model, entry["pair"])
-        stored, standing = rows.store(using, replace(key, grant_id=entry["grant_id"]), values)
-        claimed = False, Row(values={**row.values, **values}) if stored else standing
-    _delete(entries.filter(lease_id=entry["lease_id"]))
-    return claimed
+        return rows.claim(using, key, lease_id, ttl_seconds)
+    values = _loaded(key.model, entry["pair"])
+    stored, standing = rows.store(using, replace(key, grant_id=entry["grant_id"]), values)
+    _delete(own)
+    return False, Row(values={**row.values, **values}) if stored else standing
 
 
 @contextmanager
@@ -208,8 +207,8 @@ def _own(entries: models.QuerySet[Any], key: Key, lease_id: uuid.UUID) -> models
     return entries.filter(version=key.version, grant_id=key.grant_id, lease_id=lease_id)
 
 
-def _delete(entries: models.QuerySet[Any]) -> None:
-    entries._raw_delete(entries.db)  # a project's receivers must not meet the private connection
+def _delete(entries: models.QuerySet[Any]) -> int:
+    return entries._raw_delete(entries.db)  # a project's receivers must not meet the private connection
 
 
 def _dumped(values: Mapping[str, Any]) -> str:

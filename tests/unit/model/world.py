@@ -235,16 +235,15 @@ class World(Moves):
 
     def _claim_look(self, state: State, me: int, worker: Worker) -> State:
         entry = state.entry if worker.note and self.statements.minds_journal else None
-        return self._with(state, me, phase="looked", note=(worker.note, entry))
+        return self._with(state, me, phase="looked", note=(worker.note, entry), news=worker.news and entry is None)
 
     def _claim_read(self, state: State, me: int, worker: Worker) -> State:
         version = self.scenario.callers[me].version
         taken, entry = worker.note
         taken = self.statements.read_after_take(state.row, taken, version)
-        state = self._read(state, me, state.row)
         if taken and entry is not None and entry.version == version:
             return self._with(state, me, phase="settling", note=(state.row, entry))
-        return self._advance(state, me, (taken, state.row))
+        return self._advance(self._read(state, me, state.row), me, (taken, state.row))
 
     def _claim_settle(self, state: State, me: int, worker: Worker) -> State:
         """In the code some statements more; each has the version, or the lease, for its condition."""
@@ -253,7 +252,7 @@ class World(Moves):
         if entry.token is not None:
             row = self.statements.store(state.row, me, version, entry.token, entry.rejections)
             return self._advance(self._commit(state, row, by=me), me, (False, row))
-        if entry.lives:
+        if entry.lives or state.entry is None or state.entry.worker != entry.worker or state.entry.token is not None:
             row = self.statements.release(state.row, me)
             return self._advance(self._commit(state, row, by=me), me, (False, seen._replace(lease_lives=True)))
         row, taken, _taken_over = self.statements.take(state.row, me, version)
@@ -261,9 +260,7 @@ class World(Moves):
             assert row is not None
             row = row._replace(unknown=True)
             state = state._replace(excused=state.excused | {row.token}, told=state.told | {row.token})
-        state = self._commit(state, row, by=me)
-        if state.entry is not None and state.entry.worker == entry.worker:
-            state = self._news(state._replace(entry=None), by=me)
+        state = self._news(self._commit(state._replace(entry=None), row, by=me), by=me)
         return self._advance(state, me, (taken, row))
 
     def _load(self, state: State, me: int) -> State:
