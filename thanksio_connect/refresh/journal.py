@@ -163,7 +163,7 @@ def _claim_on_sqlite(using: str, key: Key, lease_id: uuid.UUID, ttl_seconds: flo
         return True, row
     with _entries(using, key) as entries:
         taken, row = _settle(using, entries.filter(version=key.version), entry, row, key, lease_id, ttl_seconds)
-    if row is not None and row.lease_lives:
+    if not taken:
         rows.release(using, key, lease_id)
     return taken, row
 

@@ -244,9 +244,18 @@ def test_a_process_that_is_killed_during_its_request_leaves_an_unknown_outcome(
     fault.wait_reached(30)
     worker.kill()
     fault.release()
+    leases = []
+
+    def note_lease(_request):
+        thread, results = in_thread(lambda: fresh(row).lease_id)
+        thread.join()
+        leases.extend(results)
+
+    thanksio.on_token(note_lease)
     mine = ThanksIOConnection.objects.get(pk=row.pk)
     with pytest.raises(Exception, match="lost_reply"):
         mine.get_access_token()
+    assert leases[0] is not None
     assert mine.needs_reconnect
     assert thanksio.count("refresh_token") == 2
 
