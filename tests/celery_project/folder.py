@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from kombu.transport import filesystem
 
 
-class Channel(filesystem.Channel):
-    """Whoever reads or writes a message, or who gets which, is alone with the folder meanwhile."""
+def alone(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Nobody else reads or writes in the folder meanwhile."""
 
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
+    @wraps(method)
+    def locked(self: filesystem.Channel, *args: Any, **kwargs: Any) -> Any:
         with (self.control_folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+            return method(self, *args, **kwargs)
 
-    def _put(self, *args: Any, **kwargs: Any) -> Any:
-        with self._alone():
-            return super()._put(*args, **kwargs)
+    return locked
 
-    def _get(self, *args: Any, **kwargs: Any) -> Any:
-        with self._alone():
-            return super()._get(*args, **kwargs)
 
-    def _queue_bind(self, *args: Any, **kwargs: Any) -> Any:
-        with self._alone():
-            return super()._queue_bind(*args, **kwargs)
+class Channel(filesystem.Channel):
+    """Messages, and the tables of who gets which."""
 
-    def get_table(self, *args: Any, **kwargs: Any) -> Any:
-        with self._alone():
-            return super().get_table(*args, **kwargs)
+    _put = alone(filesystem.Channel._put)
+    _get = alone(filesystem.Channel._get)
+    _queue_bind = alone(filesystem.Channel._queue_bind)
+    get_table = alone(filesystem.Channel.get_table)
 
 
 class Transport(filesystem.Transport):

@@ -82,7 +82,8 @@ class Soak:
         self.asked: dict[int, float] = {}  # request number -> when
         self.stopped: list[tuple[int, float, float]] = []
         self.thanksio = FakeThanksIO(access_token_seconds=ACCESS_TOKEN_SECONDS)
-        self.trace = Trace(Path(tempfile.mkdtemp()) / "trace")
+        self.trace_folder = tempfile.TemporaryDirectory()
+        self.trace = Trace(Path(self.trace_folder.name) / "trace")
         self.past_grants: list[tuple[int, str]] = []
         self.pks: dict[int, set[str]] = {}  # of a user's connections
         self.users = [User.objects.create(username=f"soak-{number}") for number in range(users)]
@@ -110,6 +111,7 @@ class Soak:
                 LEASE_MARGIN_SECONDS + CONNECT_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS + 1.0
             )  # the last lease of a killed holder is over
             self.check()
+        self.trace_folder.cleanup()
         return self.report
 
     # Doing

@@ -1,7 +1,8 @@
 """The journal: what others know of a renewal inside a caller's transaction that holds the row.
 
 Broken on purpose, these fail: no journal (a spent token is presented, and a killed process costs the pair), an entry
-that outlives its transaction, an entry for a row that is another tenant's, a claim that does not look into it.
+that outlives its transaction, an entry for a row that is another tenant's, a claim that does not look into it, an
+entry that is believed though the caller's session and lock were gone before it was there.
 """
 
 from __future__ import annotations
