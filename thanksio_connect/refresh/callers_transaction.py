@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from django.db import DatabaseError, InterfaceError, connections
@@ -49,7 +50,10 @@ class CallersTransaction(Place):
             return taken, row
         # The caller's own connection never reads the journal: its snapshot is old, and MariaDB may lock what it reads.
         announced = self._outside(lambda using: journal.announce(using, self.key, self.lease_id, self.lease_seconds))
-        self.announced = announced if announced is not None and announced.is_ours else None
+        if announced is not None:
+            self.announced = announced if announced.is_ours else None
+        elif self.announced is not None:  # of the first request, before it was sent again
+            self.announced = replace(self.announced, is_new=False)
         self._confirm_lock()
         if announced is None or (announced.is_ours and not announced.taken_over):
             return True, row
@@ -133,7 +137,7 @@ class CallersTransaction(Place):
 
     def _withdraw(self) -> None:
         if self.announced is not None:
-            step = journal.expire if self.announced.taken_over else journal.forget
+            step = journal.forget if self.announced.is_new else journal.expire
             self._outside(lambda using: step(using, self.key, self.lease_id))
 
     def _guard(self, step: Callable[[str], object], stands: Callable[[str], bool], **options: Any) -> None:

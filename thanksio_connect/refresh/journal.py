@@ -35,9 +35,10 @@ _LOOKED_AT = ("pair", "grant_id", "lease_id")
 
 @dataclass(frozen=True)
 class Announced:
-    """What an announcement came to: the entry is ours (perhaps a dead holder's before), or somebody else's, or done."""
+    """What an announcement came to: the entry is ours (new, or a dead holder's before), or somebody else's, or done."""
 
     is_ours: bool
+    is_new: bool = False
     taken_over: bool = False
     values: Mapping[str, Any] | None = field(default=None, repr=False)
 
@@ -75,7 +76,7 @@ def _announced(
     if entry is None:
         new = entries.model(connection_id=key.pk, version=key.version, grant_id=key.grant_id, **lease)
         entries.model._base_manager.using(entries.db).bulk_create([new])  # which sends no signal
-        return Announced(is_ours=True)
+        return Announced(is_ours=True, is_new=True)
     is_ours = bool(entries.filter(pk=entry["pk"], lease_id=entry["lease_id"], pair=None).update(**lease))
     return Announced(is_ours, taken_over=is_ours and not is_own)
 
@@ -95,7 +96,7 @@ def forget(using: str, key: Key, lease_id: uuid.UUID) -> None:
 
 
 def expire(using: str, key: Key, lease_id: uuid.UUID) -> None:
-    """As :func:`forget`, for what a dead holder left: its request may have been processed, and others must hear it."""
+    """As :func:`forget`, where a request of this version may have been processed: others must hear of it."""
     with _entries(using, key) as entries:
         _own(entries, key, lease_id).update(lease_expires_at=UtcNow() - timedelta(seconds=1))
 
@@ -124,28 +125,34 @@ def reencrypted(model: type[models.Model], pair: str) -> str:
     return _dumped(values)
 
 
-def claim(using: str, key: Key, lease_id: uuid.UUID, ttl_seconds: float) -> tuple[bool, Row | None]:
+def claim(
+    using: str, key: Key, lease_id: uuid.UUID, ttl_seconds: float, *, again: bool = False
+) -> tuple[bool, Row | None]:
     """Take the row's lease as :func:`rows.claim` does, unless an entry stands for its version.
 
     In a transaction of the engine's own, but on SQLite. A pair that was recorded and then rolled back is written to
     the row, which is returned with its new version; a dead holder's entry means that its request may have been
-    processed.
+    processed. A lease that was held before (``again``) stays in the row, until it is told what came of it.
     """
     if not connections[using].features.has_select_for_update:
-        return _claim_on_sqlite(using, key, lease_id, ttl_seconds)
+        return _claim_on_sqlite(using, key, lease_id, ttl_seconds, again=again)
     with _entries(using, key) as entries:
         entries = entries.filter(version=key.version)
         stands = Exists(entries.filter(grant_id=OuterRef("grant_id")))
         taken, row = rows.claim(using, key, lease_id, ttl_seconds, only_if=~stands)
-        if taken or row is None or row.version != key.version or row.lease_lives:
+        if taken or row is None or row.version != key.version:
             return taken, row
+        if row.lease_lives and row.values["lease_id"] != lease_id:
+            return False, row
         entry = _look(entries.filter(grant_id=row.values["grant_id"]))
         if entry is None:
             return False, row  # it was removed just now
         return _settle(using, entries, entry, row, key, lease_id, ttl_seconds)
 
 
-def _claim_on_sqlite(using: str, key: Key, lease_id: uuid.UUID, ttl_seconds: float) -> tuple[bool, Row | None]:
+def _claim_on_sqlite(
+    using: str, key: Key, lease_id: uuid.UUID, ttl_seconds: float, *, again: bool
+) -> tuple[bool, Row | None]:
     # In this order: an entry was there before its transaction let go of the row, and is there until the row has its
     # pair. Whoever finds none, and then the old version, is first.
     taken = rows.take(using, key, lease_id, ttl_seconds)
@@ -163,7 +170,7 @@ def _claim_on_sqlite(using: str, key: Key, lease_id: uuid.UUID, ttl_seconds: flo
         return True, row
     with _entries(using, key) as entries:
         taken, row = _settle(using, entries.filter(version=key.version), entry, row, key, lease_id, ttl_seconds)
-    if not taken:
+    if not taken and not again:
         rows.release(using, key, lease_id)
     return taken, row
 

@@ -35,6 +35,7 @@ class Place:
         self.lease_id = uuid.uuid4()
         self.lease_seconds = lease_seconds
         self.probed: tuple[bool, Row | None] | None = None
+        self.has_claimed = False
 
     def run(self, step: Callable[[str], T], *, may_block: bool = True) -> T:
         """One short, repeatable step, committed when this returns. ``may_block``: it waits for row locks."""
@@ -59,11 +60,12 @@ class Place:
                 raise
             taken, row = False, None
         if taken and row is not None:
+            self.has_claimed = True
             self.key = replace(self.key, grant_id=row.values["grant_id"])
         return taken, row
 
     def _claim_step(self, using: str) -> tuple[bool, Row | None]:
-        return journal.claim(using, self.key, self.lease_id, self.lease_seconds)
+        return journal.claim(using, self.key, self.lease_id, self.lease_seconds, again=self.has_claimed)
 
     def probe(self) -> bool:
         """Try the first claim now, for the renewal to begin with. Returns whether the row could be had here at all."""

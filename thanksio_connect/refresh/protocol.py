@@ -218,6 +218,12 @@ def _second_look(version: int, row: Row, request: Request) -> Generator[Step, An
         if now.version != version:
             return Current(now)
         is_unknown = is_unknown or now.outcome_unknown  # another worker took the lease over, and may have spent it
+    # Once more as at first, which asks the journal, too: for the pair, or for who else may have spent the token.
+    taken, now = yield Claim()
+    if now is not None:
+        if now.version != version:
+            return Current(now)
+        is_unknown = is_unknown or now.outcome_unknown or not taken
     code = "lost_reply" if is_unknown else InvalidGrant.code
     now = yield from _concluded(code, request)
     if now is None:

@@ -173,8 +173,9 @@ def failed_values(row: Row, failure: Failure) -> dict[str, Any]:
         "lease_id": None,
         "lease_expires_at": None,
         "last_error_code": failure.code[:40],
-        "outcome_unknown": row.outcome_unknown or failure.outcome_unknown,
     }
+    if row.outcome_unknown or failure.outcome_unknown:  # which a guard that comes late must not take back
+        values["outcome_unknown"] = True
     if failure.backs_off:
         values["failure_count"] = row.failure_count + 1
         values["next_refresh_at"] = schedule.retry_at(row.failure_count + 1, failure.retry_after_seconds)

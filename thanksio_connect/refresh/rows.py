@@ -116,10 +116,14 @@ def release(using: str, key: Key, lease_id: uuid.UUID) -> None:
 
 
 def fail(using: str, key: Key, lease_id: uuid.UUID, row: Row, failure: Failure) -> Row:
-    """Give the lease back, record the failure and when to try again. Returns the row as it was written."""
+    """Give the lease back, record the failure and when to try again. Returns the row as it was written.
+
+    Under somebody else's lease only that the outcome is unknown is worth a record.
+    """
     values = failed_values(row, failure)
     own = Q(lease_id=lease_id) | Q(lease_id=None, status=Status.CONNECTED)  # a rollback took the lease back
-    key.rows_to_spend(using).filter(own).update(**values)
+    if not key.rows_to_spend(using).filter(own).update(**values) and "outcome_unknown" in values:
+        key.rows_to_spend(using).update(outcome_unknown=True)
     return Row(values={**row.values, **values})
 
 

@@ -16,11 +16,19 @@ import pytest
 from cryptography.fernet import Fernet
 from django.contrib.auth.models import Group
 from django.core.management import call_command
-from django.db import DatabaseError, InterfaceError, OperationalError, connection, connections, transaction
+from django.db import (
+    DatabaseError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    connection,
+    connections,
+    transaction,
+)
 
 from tests.integration.engine.databases import KIND
 from tests.integration.engine.test_engine_writes import assert_live, until
-from thanksio_connect.exceptions import OutcomeUnknown, RefreshInProgress
+from thanksio_connect.exceptions import OutcomeUnknown, ReconnectRequired, RefreshInProgress
 from thanksio_connect.models import ThanksIOConnection, UncommittedRenewal
 from thanksio_connect.refresh import journal, journal_file, place
 from thanksio_connect.refresh.guard import Guard
@@ -169,6 +177,37 @@ def test_a_lock_that_is_lost_before_the_entry_is_seen_spends_nothing(thanksio, c
     assert count_entries() == 0
 
 
+@has_sessions
+def test_a_session_that_dies_before_the_second_sending_leaves_word_of_the_first(thanksio, connected, monkeypatch):
+    """The first was processed and its answer lost; the error ends the renewal before the row could tell."""
+    row = connected()
+    thanksio.next_token(lose_reply="after")
+    announce, sessions = journal.announce, []
+
+    def dies(*given):
+        if len(sessions) == 2:
+            kill_session(sessions[0])
+        sessions.append(None)
+        return announce(*given)
+
+    def run():
+        with transaction.atomic():
+            mine = locked(row)
+            sessions.append(session_id())
+            return mine.get_access_token()
+
+    monkeypatch.setattr(journal, "announce", dies)
+    monkeypatch.setattr(place.Place, "second_look_seconds", 0.05)
+    thread, results = in_thread(run)
+    thread.join(30)
+    assert isinstance(results[0], DatabaseError | InterfaceError)
+    assert thanksio.count("refresh_token") == 1
+    with pytest.raises(ReconnectRequired, match="lost_reply"):
+        fresh(row).get_access_token()
+    assert fresh(row).last_error_code == "lost_reply"
+    assert count_entries() == 0
+
+
 def session_id():
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()" if KIND == "postgres" else "SELECT connection_id()")
@@ -259,6 +298,81 @@ def test_a_process_that_is_killed_during_its_request_leaves_an_unknown_outcome(
     assert leases[0] is not None
     assert mine.needs_reconnect
     assert thanksio.count("refresh_token") == 2
+
+
+def test_a_lease_that_meets_anothers_entry_before_the_second_sending_stays_until_the_failure_is_written(
+    thanksio, connected, monkeypatch
+):
+    row = connected()
+    thanksio.next_token(lose_reply="before")
+    claim, fail, calls, leases = journal.claim, place.Place.fail, [], []
+
+    def meets_an_entry(*given, **options):
+        calls.append(given)
+        if len(calls) == 2:
+            thread, _results = in_thread(lambda: leave_entry(row))
+            thread.join(30)
+        return claim(*given, **options)
+
+    def note_lease(self, *given):
+        leases.append(fresh(row).lease_id)
+        return fail(self, *given)
+
+    monkeypatch.setattr(journal, "claim", meets_an_entry)
+    monkeypatch.setattr(place.Place, "fail", note_lease)
+    with pytest.raises(OutcomeUnknown):
+        row.get_access_token()
+    assert len(leases) == 1
+    assert leases[0] is not None
+    assert fresh(row).lease_id is None
+    assert fresh(row).outcome_unknown
+    assert thanksio.count("refresh_token") == 1
+
+
+def test_a_second_announcement_that_fails_does_not_forget_the_first(thanksio, connected, monkeypatch):
+    row = connected()
+    thanksio.next_token(lose_reply="before")
+    announce, calls = journal.announce, []
+
+    def fails(*given):
+        calls.append(given)
+        if len(calls) > 1:
+            raise IntegrityError("not now")
+        return announce(*given)
+
+    monkeypatch.setattr(journal, "announce", fails)
+    with transaction.atomic():
+        mine = locked(row)
+        mine.get_access_token()
+        assert count_entries(pair__isnull=False) == 1
+    assert len(calls) == 2
+    assert count_entries() == 0
+    assert_live(thanksio, row)
+
+
+def test_a_pair_that_stands_in_the_journal_comes_before_the_verdict(thanksio, connected, monkeypatch):
+    """Another worker spent the token and was killed before its commit, while this one's request was on its way."""
+    row = connected()
+    newest = killed_before_its_commit(row, renewals=1)
+    left = all_entries()
+    with entries() as found:
+        found.all().delete()
+
+    def put_entry_back(_request):
+        thread, _results = in_thread(lambda: [write_entry(entry) for entry in left])
+        thread.join(30)
+
+    thanksio.on_token(put_entry_back)
+    monkeypatch.setattr(place.Place, "second_look_seconds", 0.05)
+    assert fresh(row).get_access_token() == newest.access_token
+    assert not fresh(row).needs_reconnect
+    assert_live(thanksio, row)
+    assert count_entries() == 0
+
+
+def write_entry(entry):
+    with entries() as found:
+        found.create(**entry)
 
 
 @pytest.mark.parametrize("commits", [True, False])

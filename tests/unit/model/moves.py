@@ -6,6 +6,7 @@ from typing import Any
 
 from . import checks
 from .conversation import Conversation
+from .provider import Token
 from .rows import ModelRow
 from .state import Scenario, State, Worker
 
@@ -26,8 +27,21 @@ class Moves:
         return self._news(self._with(state._replace(lock=me, draft=state.row), me, phase="run"), by=me)
 
     def _unlock(self, state: State, me: int, **changes: Any) -> State:
-        state = state._replace(lock=None, draft=None)
+        if state.lock == me:
+            state = state._replace(lock=None, draft=None)
         return self._news(self._with(state, me, **{"phase": "done", **changes}), by=me)
+
+    def _lose_session(self, state: State, me: int) -> State:
+        worker = state.workers[me]
+        return self._unlock(count(state, "session dies"), me, phase=worker.phase, broken=True, adrift=True)
+
+    def _raise(self, state: State, me: int, **changes: Any) -> State:
+        """The database's error ends the renewal; the transaction can only roll back."""
+        worker = state.workers[me]
+        got_lost = {Token(token.grant, token.number - 1) for token in state.lost}
+        if state.entry is not None and state.entry.worker == me and worker.spending in got_lost:
+            state = self._excuse(state, me, worker, told=True)  # by the entry, which stays
+        return self._with(state, me, phase="open", conversation=0, note=None, news=False, **changes)
 
     def _roll_back(self, state: State, me: int, worker: Worker) -> State:
         if not worker.broken:
@@ -88,7 +102,7 @@ class Moves:
         return self._news(state, by=by)
 
     def _news(self, state: State, *, by: int | None) -> State:
-        waiting = ("run", "taken", "looked", "settling", "sent", "concluded")
+        waiting = ("run", "taken", "looked", "settling", "announcing", "confirming", "sent", "concluded")
         workers = tuple(
             worker._replace(news=True) if other != by and worker.phase in waiting else worker
             for other, worker in enumerate(state.workers)
@@ -110,7 +124,7 @@ class Moves:
         if outcome is None:
             return self._with(state, me, phase="run", conversation=number, note=None)
         checks.outcome(state, self.scenario, me, outcome)
-        in_transaction = state.lock == me
+        in_transaction = state.lock == me or state.workers[me].adrift
         return self._with(state, me, phase="open" if in_transaction else "done", conversation=0, note=None, news=False)
 
 

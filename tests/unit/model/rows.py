@@ -88,12 +88,12 @@ class Statements:
 
     def fail(self, row: ModelRow | None, me: int, version: int, seen: Row | Seen, failure: Failure) -> ModelRow | None:
         """The row after the UPDATE by version and lease."""
-        is_own = row is not None and (row.lease == me or (row.lease is None and not row.dead))
-        if row is None or row.version != version or not is_own:
+        if row is None or row.version != version:
             return row
-        row = row._replace(
-            lease=None, lease_lives=False, error=failure.code, unknown=seen.outcome_unknown or failure.outcome_unknown
-        )
+        row = row._replace(unknown=row.unknown or seen.outcome_unknown or failure.outcome_unknown)
+        if row.lease != me and (row.lease is not None or row.dead):
+            return row
+        row = row._replace(lease=None, lease_lives=False, error=failure.code)
         if failure.backs_off:
             row = row._replace(failures=seen.failure_count + 1, backoff=True)
         return row

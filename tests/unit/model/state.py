@@ -15,7 +15,8 @@ from .rows import ModelRow, Statements
 
 AUTOCOMMIT = "autocommit"  # or private connections: each step commits itself
 SQLITE = "sqlite"  # the same, but the claim's UPDATE, its look into the journal, its read and what follows are steps
-CALLERS = "caller's transaction"  # holds the row from before the first step; guarded against rollback
+CALLERS = "caller's transaction"  # holds the row from before the first step; guarded against rollback; the claim,
+# its announcement in the journal and the question whether the lock was held until then are steps
 
 
 class Violation(AssertionError):
@@ -30,7 +31,8 @@ class Violation(AssertionError):
 class Worker(NamedTuple):
     """A caller in the middle of its renewal."""
 
-    phase: str = "run"  # new, run, taken, looked, settling, sent, concluded, open, guard, done, crashed
+    phase: str = "run"  # new, run, taken, looked, settling, announcing, confirming, sent, concluded, open, guard, done,
+    # crashed
     conversation: int = 0
     news: bool = False  # the row changed since this worker last saw it
     spending: Token | None = None  # the refresh token of its claim
@@ -38,6 +40,8 @@ class Worker(NamedTuple):
     note: Any = None  # a result that waits for the second half of its step
     failed: Any = None  # the failure (as seen, and why) or the verdict's code that it wrote in the caller's transaction
     broken: bool = False  # the caller's transaction can only roll back
+    is_new: bool = False  # no request of its version can have been processed before its entry in the journal
+    adrift: bool = False  # its session is gone, and with it the lock and all that it wrote; the caller has not seen it
 
     @property
     def will_store(self) -> bool:

@@ -30,7 +30,7 @@ from . import checks
 from .conversation import token_of
 from .moves import Moves, count
 from .rows import ModelRow, Seen
-from .state import CALLERS, SQLITE, Entry, Events, State, Worker
+from .state import AUTOCOMMIT, CALLERS, SQLITE, Entry, Events, State, Worker
 
 # Answers of the token endpoint that a fault brings instead of the real one; whether the request was processed.
 ANSWERS: dict[str, tuple[bool, Exception]] = {
@@ -45,7 +45,7 @@ ANSWERS: dict[str, tuple[bool, Exception]] = {
 USER_ACTS = ("reconnect", "disconnect", "revoke")
 FAULTS = frozenset(
     {*ANSWERS, *USER_ACTS, "crash", "reply lost", "lease expires", "impatience", "rollback", "store fails",
-     "store's reply lost", "slow holder"}
+     "store's reply lost", "slow holder", "session dies", "commit's reply lost", "journal fails"}
 )  # fmt: skip
 
 
@@ -77,7 +77,7 @@ class World(Moves):
                 yield "lease expires", lambda: self._expire(state, died=died)
         entry = state.entry
         if entry is not None and entry.lives and entry.token is None:
-            died = state.workers[entry.worker].phase == "crashed"
+            died = state.workers[entry.worker].phase in ("crashed", "done")
             if died or self._may(state, "lease expires"):
                 yield "the journal's lease expires", lambda: self._expire_entry(state, died=died)
         if row is None or state.lock is not None:
@@ -132,6 +132,8 @@ class World(Moves):
             return
         if self._may(state, "crash"):
             yield "crashes", lambda: self._crash(state, me, worker)
+        if state.lock == me and self._may(state, "session dies") and self.scenario.has_journal:
+            yield "session dies", lambda: self._lose_session(state, me)
         match worker.phase:
             case "guard":
                 if is_free:
@@ -140,6 +142,8 @@ class World(Moves):
                 if not worker.broken:
                     nothing = {"hand": None, "failed": None}
                     yield "commits", lambda: self._unlock(self._committed(state, me), me, **nothing)
+                    if self._may(state, "commit's reply lost"):
+                        yield "commit's reply lost", lambda: self._lose_commit(state, me, worker)
                 if worker.broken or self._may(state, "rollback"):
                     yield "rolls back", lambda: self._roll_back(state, me, worker)
             case "taken":
@@ -147,7 +151,16 @@ class World(Moves):
             case "looked":
                 yield "claim, read", lambda: self._claim_read(state, me, worker)
             case "settling":
-                yield "claim, settle", lambda: self._claim_settle(state, me, worker)
+                if is_free:
+                    yield "claim, settle", lambda: self._claim_settle(state, me, worker)
+            case "announcing":
+                yield "claim, announce", lambda: self._announce(state, me, worker)
+                if self._may(state, "journal fails"):
+                    yield "claim, journal fails", lambda: self._announce_in_vain(state, me, worker)
+            case "confirming":
+                yield "claim, confirm", lambda: self._confirm(state, me, worker)
+            case "concluded" if worker.adrift:
+                yield "conclude, read fails", lambda: self._raise(state, me)
             case "concluded":
                 yield "conclude, read", lambda: self._advance(state, me, self._view(state, me))
             case "sent":
@@ -157,8 +170,22 @@ class World(Moves):
             case _:
                 yield from self._step(state, me, worker, is_free)
 
+    def _lose_commit(self, state: State, me: int, worker: Worker) -> State:
+        state = self._commit(count(state, "commit's reply lost"), state.draft, by=me)
+        wrote = worker.hand is not None or worker.failed is not None
+        return self._unlock(state, me, phase="guard" if wrote else "done", broken=True)
+
     def _step(self, state: State, me: int, worker: Worker, is_free: bool) -> Events:
         match self.conversations[me].steps[worker.conversation]:
+            case Claim() | Load() | Conclude() as step if worker.adrift:
+                failed = step.code if isinstance(step, Conclude) else worker.failed  # the guard was there before
+                yield "step fails", lambda: self._raise(state, me, failed=failed)
+            case Fail() as fail if worker.adrift:
+                yield "fail fails", lambda: self._advance(self._guard_failure(state, me, fail), me, None)
+            case Release() if worker.adrift:
+                yield "release fails", lambda: self._advance(self._withdraw(state, me, worker), me, None)
+            case Store() as store if worker.adrift:
+                yield "store fails", lambda: self._store_in_vain(self._record(state, me, store), me, store)
             case Claim():
                 yield "claim", lambda: self._claim(state, me, is_free)
             case Load():
@@ -191,8 +218,7 @@ class World(Moves):
                     yield f"conclude {conclude.code}", lambda: self._conclude(state, me, worker, conclude)
             case Release():
                 if is_free:
-                    row = self.statements.release(self._view(state, me), me)
-                    yield "release", lambda: self._advance(self._forget(self._write(state, me, row), me), me, None)
+                    yield "release", lambda: self._release(state, me, worker)
 
     def _claim(self, state: State, me: int, is_free: bool) -> State:
         state = self._with(state, me, news=False)
@@ -200,8 +226,9 @@ class World(Moves):
             return self._advance(state, me, (False, None))
         before = self._view(state, me)
         version = self.scenario.callers[me].version
-        on_sqlite = self.scenario.callers[me].place == SQLITE
-        entry = state.entry if self.statements.minds_journal and not on_sqlite else None
+        place = self.scenario.callers[me].place
+        entry = state.entry if self.statements.minds_journal and place == AUTOCOMMIT else None
+        again = state.workers[me].spending is not None
         row, taken, taken_over = self.statements.take(before, me, version)
         if taken and entry is not None and entry.version == version and entry.worker != me:
             if entry.token is not None:
@@ -213,8 +240,6 @@ class World(Moves):
             assert row is not None
             row = row._replace(unknown=True)
             state = state._replace(excused=state.excused | {row.token}, told=state.told | {row.token})
-        if taken and self.scenario.callers[me].place == CALLERS and self.scenario.has_journal:
-            state = state._replace(entry=Entry(version, me))
         if taken:
             assert row is not None
             if taken_over:
@@ -226,35 +251,87 @@ class World(Moves):
                 if state.lock != me and not spent_elsewhere:
                     state = state._replace(told=state.told | {row.token})
             state = self._with(self._write(state, me, row), me, spending=row.token)
-        if on_sqlite:
-            return self._with(state, me, phase="taken", note=taken)
+        if place == SQLITE:
+            return self._with(state, me, phase="taken", note=(taken, again))
+        if place == CALLERS and taken and self.scenario.has_journal:
+            return self._with(state, me, phase="announcing", note=row)
         return self._advance(state, me, (taken, row))
+
+    def _announce(self, state: State, me: int, worker: Worker) -> State:
+        version = self.scenario.callers[me].version
+        row, entry = state.row, state.entry
+        announced: Any = None  # that version is not there for others to see
+        if row is not None and row.version == version:
+            announced = "new"
+            if entry is not None and entry.token is not None and self.statements.minds_journal:
+                announced = entry
+            elif entry is not None and entry.worker == me:
+                announced = "own"
+            elif entry is not None and entry.lives and self.statements.minds_journal:
+                announced = "another's"
+            elif entry is not None:
+                announced = "taken over"
+                state = state._replace(excused=state.excused | {row.token}, told=state.told | {row.token})
+            if announced in ("new", "own", "taken over"):
+                excused = state.excused | {row.token} if worker.adrift else state.excused
+                state = state._replace(entry=Entry(version, me), excused=excused)
+        is_new = announced == "new"
+        return self._with(state, me, phase="confirming", note=(worker.note, announced), is_new=is_new)
+
+    def _announce_in_vain(self, state: State, me: int, worker: Worker) -> State:
+        """Nobody else can know of this renewal; only the lock and the guard are left."""
+        state = count(state, "journal fails")._replace(excused=state.excused | {worker.note.token})
+        return self._with(state, me, phase="confirming", note=(worker.note, None), is_new=False)
+
+    def _confirm(self, state: State, me: int, worker: Worker) -> State:
+        row, announced = worker.note
+        if worker.adrift:
+            return self._raise(self._withdraw(state, me, worker), me)
+        if isinstance(announced, Entry):
+            assert announced.token is not None
+            version = self.scenario.callers[me].version
+            row = self.statements.store(state.draft, me, version, announced.token, announced.rejections)
+            return self._advance(self._write(state, me, row), me, (False, row))
+        if announced == "another's":
+            return self._advance(self._write(state, me, self.statements.release(state.draft, me)), me, (False, row))
+        if announced == "taken over":
+            row = row._replace(unknown=True)
+            state = self._write(state, me, row)
+        return self._advance(state, me, (True, row))
+
+    def _withdraw(self, state: State, me: int, worker: Worker) -> State:
+        if worker.is_new or state.entry is None or state.entry.worker != me:
+            return self._forget(state, me)
+        return self._news(state._replace(entry=state.entry._replace(lives=False)), by=me)
 
     def _committed(self, state: State, me: int) -> State:
         return self._forget(self._commit(state, state.draft, by=me), me)
 
     def _claim_look(self, state: State, me: int, worker: Worker) -> State:
-        entry = state.entry if worker.note and self.statements.minds_journal else None
-        return self._with(state, me, phase="looked", note=(worker.note, entry), news=worker.news and entry is None)
+        taken, again = worker.note
+        entry = state.entry if taken and self.statements.minds_journal else None
+        return self._with(state, me, phase="looked", note=(taken, again, entry), news=worker.news and entry is None)
 
     def _claim_read(self, state: State, me: int, worker: Worker) -> State:
         version = self.scenario.callers[me].version
-        taken, entry = worker.note
+        taken, again, entry = worker.note
         taken = self.statements.read_after_take(state.row, taken, version)
         if taken and entry is not None and entry.version == version:
-            return self._with(state, me, phase="settling", note=(state.row, entry))
+            return self._with(state, me, phase="settling", note=(state.row, again, entry))
         return self._advance(self._read(state, me, state.row), me, (taken, state.row))
 
     def _claim_settle(self, state: State, me: int, worker: Worker) -> State:
         """In the code some statements more; each has the version, or the lease, for its condition."""
         version = self.scenario.callers[me].version
-        seen, entry = worker.note
+        seen, again, entry = worker.note
         if entry.token is not None:
             row = self.statements.store(state.row, me, version, entry.token, entry.rejections)
             return self._advance(self._commit(state, row, by=me), me, (False, row))
         if entry.lives or state.entry is None or state.entry.worker != entry.worker or state.entry.token is not None:
-            row = self.statements.release(state.row, me)
-            return self._advance(self._commit(state, row, by=me), me, (False, seen._replace(lease_lives=True)))
+            if not again:
+                released = self._commit(state, self.statements.release(state.row, me), by=me)
+                state = self._with(released, me, spending=None)
+            return self._advance(state, me, (False, seen._replace(lease_lives=True)))
         row, taken, _taken_over = self.statements.take(state.row, me, version)
         if taken:
             assert row is not None
@@ -303,9 +380,11 @@ class World(Moves):
     def _store(self, state: State, me: int, worker: Worker, store: Store) -> Events:
         version = self.scenario.callers[me].version
         token = token_of(store.tokens)
-        if state.entry is not None and state.entry.worker == me:
-            state = state._replace(entry=state.entry._replace(token=token, rejections=store.rejection_count))
         row = self.statements.store(self._view(state, me), me, version, token, store.rejection_count)
+        if state.lock == me and self._may(state, "journal fails") and self.scenario.has_journal:
+            unrecorded = self._write(count(state, "journal fails"), me, row)
+            yield "store, journal fails", lambda: self._advance(unrecorded, me, (True, row))
+        state = self._record(state, me, store)
         written = self._write(state, me, row)
         stored = row is not None and row.token == token and row.version == version + 1
         in_transaction = self.scenario.callers[me].place == CALLERS
@@ -315,9 +394,7 @@ class World(Moves):
         yield "store", lambda: self._advance(settled, me, (stored, row))
         if self._may(state, "store fails"):
             if in_transaction:
-                broken = self._with(count(state, "store fails"), me, broken=True)
-                new = ModelRow(version=version + 1, token=token, recent=True)
-                yield "store fails", lambda: self._advance(broken, me, (True, new))
+                yield "store fails", lambda: self._store_in_vain(count(state, "store fails"), me, store)
             elif self.statements.retries_store:
                 yield "store fails", lambda: count(state, "store fails")
             else:
@@ -325,11 +402,30 @@ class World(Moves):
         if self._may(state, "store's reply lost") and not in_transaction:
             yield "store's reply lost", lambda: count(written, "store's reply lost")
 
+    def _record(self, state: State, me: int, store: Store) -> State:
+        if state.entry is None or state.entry.worker != me:
+            return state
+        entry = state.entry._replace(token=token_of(store.tokens), rejections=store.rejection_count)
+        return self._news(state._replace(entry=entry), by=me)
+
+    def _store_in_vain(self, state: State, me: int, store: Store) -> State:
+        """In the caller's transaction: its end will write the pair."""
+        version = self.scenario.callers[me].version
+        new = ModelRow(version=version + 1, token=token_of(store.tokens), recent=True)
+        return self._advance(self._with(state, me, broken=True), me, (True, new))
+
+    def _guard_failure(self, state: State, me: int, fail: Fail) -> State:
+        return self._with(state, me, failed=(Seen(fail.row.outcome_unknown, fail.row.failure_count), fail.failure))
+
+    def _release(self, state: State, me: int, worker: Worker) -> State:
+        row = self.statements.release(self._view(state, me), me)
+        return self._advance(self._withdraw(self._write(state, me, row), me, worker), me, None)
+
     def _fail(self, state: State, me: int, fail: Fail) -> State:
         version = self.scenario.callers[me].version
         row = self.statements.fail(self._view(state, me), me, version, fail.row, fail.failure)
         if state.lock == me:
-            state = self._with(state, me, failed=(Seen(fail.row.outcome_unknown, fail.row.failure_count), fail.failure))
+            state = self._guard_failure(state, me, fail)
         return self._advance(self._write(state, me, row), me, row)
 
     def _conclude(self, state: State, me: int, worker: Worker, conclude: Conclude) -> State:
