@@ -192,6 +192,21 @@ def fail_forgets_the_outcome(using, key, lease_id, row, failure):
     return written
 
 
+def fail_under_its_own_lease_alone(using, key, lease_id, row, failure):
+    before = rows.load(using, key)
+    written = FAIL(using, key, lease_id, row, failure)
+    if before is not None and before.values["lease_id"] not in (None, lease_id):
+        key.rows(using).update(outcome_unknown=before.outcome_unknown)
+    return written
+
+
+def fail_takes_an_unknown_outcome_back(using, key, lease_id, row, failure):
+    written = FAIL(using, key, lease_id, row, failure)
+    if not failure.outcome_unknown:
+        key.rows(using).filter(version=key.version).update(outcome_unknown=row.outcome_unknown)
+    return written
+
+
 def conclude_bumps_the_version(using, key, code, *, access_token_dead):
     changed = CONCLUDE(using, key, code, access_token_dead=access_token_dead)
     if changed:
@@ -223,6 +238,8 @@ MUTATIONS = {
     "a stored pair is not recognised": ("store", store_without_comparison),
     "fail() overwrites": ("fail", fail_overwrites),
     "unknown outcome forgotten": ("fail", fail_forgets_the_outcome),
+    "unknown outcome under another's lease": ("fail", fail_under_its_own_lease_alone),
+    "unknown outcome taken back": ("fail", fail_takes_an_unknown_outcome_back),
     "verdict bumps the version": ("conclude", conclude_bumps_the_version),
     "verdict over a newer version": ("conclude", conclude_whatever_the_version),
     "release of another's lease": ("release", release_anybodys),

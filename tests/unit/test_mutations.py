@@ -17,6 +17,9 @@ a takeover is not recorded                        the same, after a holder's dea
 no version check after a claim's separate read    a reconnect's pair is spent, and the new one not stored
 refresh anyway when waiting took too long         a spent token is presented
 no look into the journal                          the same, between a rollback and its guard
+no question whether the lock was held             the same, when the session died before the entry was seen
+what the first sending came to is forgotten       the journal, or the row, loses an unknown outcome
+a late failure takes an unknown outcome back      a lost reply is taken for the user's revocation
 ================================================  =====================================================================
 
 Each mutation is run against the faults that it takes, and each time the unmutated engine passes the same search.
@@ -33,7 +36,7 @@ import pytest
 
 from tests.unit.model.explorer import explore
 from tests.unit.model.provider import Token
-from tests.unit.model.rows import ModelRow, Statements
+from tests.unit.model.rows import ModelRow, Seen, Statements
 from tests.unit.model.state import AUTOCOMMIT, CALLERS, SQLITE, Caller, Scenario, Violation
 from thanksio_connect.exceptions import InvalidGrant, RefreshInProgress, ThanksIOConfigurationError
 from thanksio_connect.refresh import protocol
@@ -54,6 +57,22 @@ class NoGuard(Statements):
 
 class NoLookIntoTheJournal(Statements):
     minds_journal = False
+
+
+class NoQuestionAfterTheEntry(Statements):
+    confirms_lock = False
+
+
+class FirstSendingForgotten(Statements):
+    remembers_first_sending = False
+
+
+class LateFailureTakesBack(Statements):
+    def fail(self, row: ModelRow | None, me: int, version: int, seen: Row | Seen, failure: Failure) -> ModelRow | None:
+        after = super().fail(row, me, version, seen, failure)
+        if after is None or after == row or after.lease is not None:
+            return row
+        return after._replace(unknown=seen.outcome_unknown or failure.outcome_unknown)
 
 
 class StoreByLeaseOwner(Statements):
@@ -146,6 +165,7 @@ def refresh_anyway(version: int, request: Request) -> Generator[Any, Any, Curren
 
 TWO = (Caller(), Caller())
 IN_TRANSACTION = (Caller(), Caller(place=CALLERS))
+THREE = (Caller(), Caller(place=SQLITE), Caller(place=CALLERS))
 
 
 @dataclass(frozen=True)
@@ -171,6 +191,18 @@ MUTATIONS = {
     "no lease": Mutation(SPENT, NoLease()),
     "store in the caller's transaction": Mutation(DROPPED, NoGuard(), IN_TRANSACTION, ("rollback",), has_journal=False),
     "no look into the journal": Mutation(SPENT, NoLookIntoTheJournal(), IN_TRANSACTION, ("rollback",)),
+    "no question whether the lock was held": Mutation(
+        SPENT, NoQuestionAfterTheEntry(), IN_TRANSACTION, ("session dies",)
+    ),
+    "first sending forgotten by the journal": Mutation(
+        "The journal forgets", FirstSendingForgotten(), IN_TRANSACTION, ("reply lost", "session dies")
+    ),
+    "first sending forgotten by the row": Mutation(
+        WRONG_REASON, FirstSendingForgotten(), THREE, ("reply lost", "session dies")
+    ),
+    "a late failure takes it back": Mutation(
+        WRONG_REASON, LateFailureTakesBack(), THREE, ("reply too large", "session dies")
+    ),
     "store by lease owner": Mutation(
         "A worker ended with the version that it knew", StoreByLeaseOwner(), TWO, ("lease expires",)),
     "verdict by status code": Mutation(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from django.db import DatabaseError, InterfaceError, connections
@@ -36,6 +35,7 @@ class CallersTransaction(Place):
         self.lease_id = lease_of(alias, self.row) or self.lease_id
         self.has_journal = databases.has_own_connections(alias)
         self.announced: journal.Announced | None = None
+        self.is_first = True
 
     def run(self, step: Callable[[str], T], *, may_block: bool = True) -> T:
         """One short step; it stands or falls with the caller's transaction."""
@@ -45,6 +45,7 @@ class CallersTransaction(Place):
         return rows.claim(using, self.key, self.lease_id, self.lease_seconds)
 
     def _claim(self) -> tuple[bool, Row | None]:
+        self.is_first = not self.has_claimed
         taken, row = super()._claim()
         if not taken or row is None or not self.has_journal:
             return taken, row
@@ -52,8 +53,6 @@ class CallersTransaction(Place):
         announced = self._outside(lambda using: journal.announce(using, self.key, self.lease_id, self.lease_seconds))
         if announced is not None:
             self.announced = announced if announced.is_ours else None
-        elif self.announced is not None:  # of the first request, before it was sent again
-            self.announced = replace(self.announced, is_new=False)
         self._confirm_lock()
         if announced is None or (announced.is_ours and not announced.taken_over):
             return True, row
@@ -137,7 +136,7 @@ class CallersTransaction(Place):
 
     def _withdraw(self) -> None:
         if self.announced is not None:
-            step = journal.forget if self.announced.is_new else journal.expire
+            step = journal.forget if self.is_first and self.announced.is_new else journal.expire
             self._outside(lambda using: step(using, self.key, self.lease_id))
 
     def _guard(self, step: Callable[[str], object], stands: Callable[[str], bool], **options: Any) -> None:

@@ -7,7 +7,7 @@ from thanksio_connect.refresh.protocol import Current
 
 from .provider import Provider, Token
 from .rows import ModelRow
-from .state import CALLERS, Scenario, State, Violation
+from .state import CALLERS, Scenario, State, Violation, Worker
 
 DOCUMENTED: dict[type[Exception], frozenset[str]] = {
     # The error, and the faults of which at least one must have happened (none named: see below).
@@ -60,6 +60,13 @@ def concludes(state: State, row: ModelRow | None, code: str) -> None:
         raise Violation(f"A dead grant after an unknown outcome was recorded as {code}")
     if row.token not in state.excused and code != exceptions.InvalidGrant.code:
         raise Violation(f"A revoked grant was recorded as {code}")
+
+
+def withdraws(state: State, worker: Worker) -> None:
+    """An entry in the journal is not removed while it alone tells of a request whose outcome is unknown."""
+    token = worker.spending
+    if worker.has_sent and token is not None and token._replace(number=token.number + 1) in state.lost:
+        raise Violation("The journal forgets a request whose outcome is unknown")
 
 
 def outcome(state: State, scenario: Scenario, me: int, result: Current | Exception) -> None:

@@ -6,7 +6,6 @@ from typing import Any
 
 from . import checks
 from .conversation import Conversation
-from .provider import Token
 from .rows import ModelRow
 from .state import Scenario, State, Worker
 
@@ -37,10 +36,6 @@ class Moves:
 
     def _raise(self, state: State, me: int, **changes: Any) -> State:
         """The database's error ends the renewal; the transaction can only roll back."""
-        worker = state.workers[me]
-        got_lost = {Token(token.grant, token.number - 1) for token in state.lost}
-        if state.entry is not None and state.entry.worker == me and worker.spending in got_lost:
-            state = self._excuse(state, me, worker, told=True)  # by the entry, which stays
         return self._with(state, me, phase="open", conversation=0, note=None, news=False, **changes)
 
     def _roll_back(self, state: State, me: int, worker: Worker) -> State:

@@ -68,6 +68,8 @@ class Statements:
     retries_store = True
     guards_rollback = True
     minds_journal = True
+    confirms_lock = True  # once the entry is in the journal
+    remembers_first_sending = True  # when the claim before the second fails
 
     def take(self, row: ModelRow | None, me: int, version: int) -> tuple[ModelRow | None, bool, bool]:
         """The row after the conditional UPDATE, whether it was taken, and whether from a holder whose lease is over."""

@@ -40,6 +40,7 @@ class Worker(NamedTuple):
     note: Any = None  # a result that waits for the second half of its step
     failed: Any = None  # the failure (as seen, and why) or the verdict's code that it wrote in the caller's transaction
     broken: bool = False  # the caller's transaction can only roll back
+    has_sent: bool = False  # a request that was processed
     is_new: bool = False  # no request of its version can have been processed before its entry in the journal
     adrift: bool = False  # its session is gone, and with it the lock and all that it wrote; the caller has not seen it
 

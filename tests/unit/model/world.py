@@ -254,12 +254,12 @@ class World(Moves):
         if place == SQLITE:
             return self._with(state, me, phase="taken", note=(taken, again))
         if place == CALLERS and taken and self.scenario.has_journal:
-            return self._with(state, me, phase="announcing", note=row)
+            return self._with(state, me, phase="announcing", note=(row, not again))
         return self._advance(state, me, (taken, row))
 
     def _announce(self, state: State, me: int, worker: Worker) -> State:
         version = self.scenario.callers[me].version
-        row, entry = state.row, state.entry
+        (claimed, is_first), row, entry = worker.note, state.row, state.entry
         announced: Any = None  # that version is not there for others to see
         if row is not None and row.version == version:
             announced = "new"
@@ -275,17 +275,18 @@ class World(Moves):
             if announced in ("new", "own", "taken over"):
                 excused = state.excused | {row.token} if worker.adrift else state.excused
                 state = state._replace(entry=Entry(version, me), excused=excused)
-        is_new = announced == "new"
-        return self._with(state, me, phase="confirming", note=(worker.note, announced), is_new=is_new)
+        is_new = (announced == "new" and is_first) or not self.statements.remembers_first_sending
+        return self._with(state, me, phase="confirming", note=(claimed, announced), is_new=is_new)
 
     def _announce_in_vain(self, state: State, me: int, worker: Worker) -> State:
         """Nobody else can know of this renewal; only the lock and the guard are left."""
-        state = count(state, "journal fails")._replace(excused=state.excused | {worker.note.token})
-        return self._with(state, me, phase="confirming", note=(worker.note, None), is_new=False)
+        claimed, is_first = worker.note
+        state = count(state, "journal fails")._replace(excused=state.excused | {claimed.token})
+        return self._with(state, me, phase="confirming", note=(claimed, None), is_new=is_first and worker.is_new)
 
     def _confirm(self, state: State, me: int, worker: Worker) -> State:
         row, announced = worker.note
-        if worker.adrift:
+        if worker.adrift and self.statements.confirms_lock:
             return self._raise(self._withdraw(state, me, worker), me)
         if isinstance(announced, Entry):
             assert announced.token is not None
@@ -300,7 +301,10 @@ class World(Moves):
         return self._advance(state, me, (True, row))
 
     def _withdraw(self, state: State, me: int, worker: Worker) -> State:
-        if worker.is_new or state.entry is None or state.entry.worker != me:
+        if state.entry is None or state.entry.worker != me:
+            return state
+        if worker.is_new:
+            checks.withdraws(state, worker)
             return self._forget(state, me)
         return self._news(state._replace(entry=state.entry._replace(lives=False)), by=me)
 
@@ -328,7 +332,7 @@ class World(Moves):
             row = self.statements.store(state.row, me, version, entry.token, entry.rejections)
             return self._advance(self._commit(state, row, by=me), me, (False, row))
         if entry.lives or state.entry is None or state.entry.worker != entry.worker or state.entry.token is not None:
-            if not again:
+            if not (again and self.statements.remembers_first_sending):
                 released = self._commit(state, self.statements.release(state.row, me), by=me)
                 state = self._with(released, me, spending=None)
             return self._advance(state, me, (False, seen._replace(lease_lives=True)))
@@ -357,7 +361,7 @@ class World(Moves):
         state = state._replace(provider=provider)
         checks.posts(state)
         reply = self.statements.classify(new or InvalidGrant())
-        return self._with(state, me, phase="sent", hand=new, note=reply)
+        return self._with(state, me, phase="sent", hand=new, note=reply, has_sent=True)
 
     def _answer(self, state: State, me: int, worker: Worker, post: Post, fault: str) -> Callable[[], State]:
         was_processed, error = ANSWERS[fault]
