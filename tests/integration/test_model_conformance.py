@@ -154,6 +154,20 @@ def test_the_model_and_the_statements_agree() -> None:
         Both(str(seed)).run()
 
 
+@pytest.mark.django_db
+def test_a_late_failure_does_not_take_an_unknown_outcome_back() -> None:
+    both = Both("late")
+    both.claim(0, 1)
+    both.expire(0, 1)
+    both.claim(1, 1)
+    both.release(1, 1)
+    assert both.seen[0] is not None
+    rows.fail("default", both.key(1), both.leases[0], both.seen[0][0], Failure("not_sent"))
+    stored = both.stored()
+    assert stored is not None
+    assert (stored.unknown, stored.error) == (True, "not_sent")
+
+
 # The statements, broken.
 
 
@@ -200,13 +214,6 @@ def fail_under_its_own_lease_alone(using, key, lease_id, row, failure):
     return written
 
 
-def fail_takes_an_unknown_outcome_back(using, key, lease_id, row, failure):
-    written = FAIL(using, key, lease_id, row, failure)
-    if not failure.outcome_unknown:
-        key.rows(using).filter(version=key.version).update(outcome_unknown=row.outcome_unknown)
-    return written
-
-
 def conclude_bumps_the_version(using, key, code, *, access_token_dead):
     changed = CONCLUDE(using, key, code, access_token_dead=access_token_dead)
     if changed:
@@ -239,7 +246,6 @@ MUTATIONS = {
     "fail() overwrites": ("fail", fail_overwrites),
     "unknown outcome forgotten": ("fail", fail_forgets_the_outcome),
     "unknown outcome under another's lease": ("fail", fail_under_its_own_lease_alone),
-    "unknown outcome taken back": ("fail", fail_takes_an_unknown_outcome_back),
     "verdict bumps the version": ("conclude", conclude_bumps_the_version),
     "verdict over a newer version": ("conclude", conclude_whatever_the_version),
     "release of another's lease": ("release", release_anybodys),

@@ -201,7 +201,10 @@ MUTATIONS = {
         WRONG_REASON, FirstSendingForgotten(), THREE, ("reply lost", "session dies")
     ),
     "a late failure takes it back": Mutation(
-        WRONG_REASON, LateFailureTakesBack(), THREE, ("reply too large", "session dies")
+        WRONG_REASON,
+        LateFailureTakesBack(),
+        (Caller(place=CALLERS),) * 3,
+        ("session dies", "lease expires", "reply lost"),
     ),
     "store by lease owner": Mutation(
         "A worker ended with the version that it knew", StoreByLeaseOwner(), TWO, ("lease expires",)),
