@@ -325,10 +325,10 @@ class Soak:
             late = f"delay_reply={TOO_LATE_SECONDS}" in (before.fault or "")
             if late or before.reply != "sent" or (before.pair and before.pair.reply != "sent"):
                 self.report.counts["spent again after an unknown outcome"] += 1
-            elif self.asked[record.number] - self.asked[before.number] > LEASE_SECONDS:
-                self.report.counts["spent again after an expired lease"] += 1  # the row was locked for so long
             elif self.was_killed(before) or self.was_stopped(before) or self.was_stopped(record):
                 self.report.counts["spent again after a dead or sleeping holder"] += 1
+            elif self.asked[record.number] - self.asked[before.number] > LEASE_SECONDS:
+                self.report.counts["spent again after an expired lease"] += 1  # the row was locked for so long
             else:
                 self.violation(f"double spend: requests {before.number} and {record.number}", [before, record])
 

@@ -56,11 +56,11 @@ class Trace:
         function = getattr(where, name)
 
         @wraps(function)
-        def told(*given: Any) -> Any:
+        def told(*given: Any, **options: Any) -> Any:
             what = f"{name} {shown(given)}"
             self.write(owner(*given), what)
             try:
-                result = function(*given)
+                result = function(*given, **options)
             except BaseException as error:
                 self.write(owner(*given), f"{what}: raised {type(error).__name__} {error}".replace("\n", " "))
                 raise
