@@ -196,7 +196,7 @@ def test_no_second_try_without_the_lease_or_against_a_newer_version() -> None:
 
 
 def test_the_second_try_finds_the_grant_dead() -> None:
-    script = [CLAIMED, (Post, OutcomeUnknown()), CLAIMED, (Post, InvalidGrant()), *LOOKS_AGAIN]
+    script = [CLAIMED, (Post, OutcomeUnknown()), CLAIMED, (Post, InvalidGrant()), *LOOKS_AGAIN, CLAIMED]
     outcome, steps = play(NEEDED, *script, (Conclude, DEAD.as_row()))
     assert isinstance(outcome, ReconnectRequired)
     assert (outcome.code, steps[-1].code) == ("lost_reply", "lost_reply")
@@ -210,7 +210,7 @@ def test_the_second_try_meets_a_wrong_client_secret_and_the_first_is_remembered(
 
 
 def test_a_dead_grant_is_believed_at_the_last_look_only() -> None:
-    script = [CLAIMED, (Post, InvalidGrant()), *LOOKS_AGAIN, (Conclude, DEAD.as_row())]
+    script = [CLAIMED, (Post, InvalidGrant()), *LOOKS_AGAIN, CLAIMED, (Conclude, DEAD.as_row())]
     outcome, steps = play(Request(rejected=True), *script)
     assert isinstance(outcome, ReconnectRequired)
     assert steps[-1] == Conclude("invalid_grant", access_token_dead=True)
@@ -225,13 +225,27 @@ def test_a_newer_version_at_any_look_is_used(look: int) -> None:
 
 def test_a_newer_version_at_the_verdict_is_used() -> None:
     script = [CLAIMED, (Post, InvalidGrant()), *LOOKS_AGAIN]
+    assert play(NEEDED, *script, (Claim, (False, NEWER)))[0].row is NEWER
+    script.append(CLAIMED)
     assert play(NEEDED, *script, (Conclude, NEWER))[0].row is NEWER
     assert isinstance(play(NEEDED, *script, (Conclude, None))[0], NotConnected)
 
 
+def test_a_renewal_that_another_has_in_hand_at_the_verdict_makes_it_a_lost_reply() -> None:
+    script = [CLAIMED, (Post, InvalidGrant()), *LOOKS_AGAIN]
+    for claimed, code in [
+        ((False, replace(ModelRow().as_row(), lease_lives=True)), "lost_reply"),
+        ((True, ModelRow(lease=0, unknown=True).as_row()), "lost_reply"),
+        ((False, None), "invalid_grant"),  # somebody has the row locked, which says nothing
+    ]:
+        outcome, steps = play(NEEDED, *script, (Claim, claimed), (Conclude, DEAD.as_row()))
+        assert isinstance(outcome, ReconnectRequired)
+        assert steps[-1].code == code
+
+
 def test_a_verdict_that_stood_already_leaves_no_lease() -> None:
     still_leased = replace(DEAD.as_row(), lease_lives=True)
-    script = [CLAIMED, (Post, InvalidGrant()), *LOOKS_AGAIN, (Conclude, still_leased), (Release, None)]
+    script = [CLAIMED, (Post, InvalidGrant()), *LOOKS_AGAIN, CLAIMED, (Conclude, still_leased), (Release, None)]
     assert isinstance(play(NEEDED, *script)[0], ReconnectRequired)
 
 
@@ -250,7 +264,7 @@ def test_the_next_callers_transaction_waits_for_the_verdicts_time_without_a_post
 
 def test_a_grant_that_is_still_dead_at_the_verdicts_time_is_believed() -> None:
     row = ModelRow(lease=0, failures=1, error="verdict_pending").as_row()
-    script = [(Claim, (True, row)), (Post, InvalidGrant()), (Conclude, DEAD.as_row())]
+    script = [(Claim, (True, row)), (Post, InvalidGrant()), (Claim, (True, row)), (Conclude, DEAD.as_row())]
     assert isinstance(play(IN_TRANSACTION, *script)[0], ReconnectRequired)
 
 

@@ -112,6 +112,10 @@ def test_without_faults_one_post_and_no_error(name: str) -> None:
 TWO = SCENARIOS["two in autocommit"]
 
 
+def announced(worker: str) -> list[str]:
+    return [f"{worker}: claim", f"{worker}: claim, announce", f"{worker}: claim, confirm"]
+
+
 def after_second_looks(worker: str) -> list[str]:
     return [f"{worker}: second look", f"{worker}: load"] * 4
 
@@ -120,7 +124,7 @@ def test_an_unknown_outcome_is_remembered_when_the_second_sending_meets_a_wrong_
     end = replay(
         TWO,
         *["A: claim", "A: post", "A: reply lost", "A: claim", "A: misconfigured", "A: fail"],
-        *["B: claim", "B: post", "B: reply", *after_second_looks("B"), "B: conclude lost_reply"],
+        *["B: claim", "B: post", "B: reply", *after_second_looks("B"), "B: claim", "B: conclude lost_reply"],
     )
     assert end.row is not None
     assert end.row.dead
@@ -130,7 +134,7 @@ def test_a_token_that_was_spent_after_a_takeover_is_a_lost_reply_for_the_first_h
     end = replay(
         TWO,
         *["A: claim", "B: claim", "lease expires", "B: wait", "B: load", "B: claim", "B: post", "B: reply lost"],
-        *["A: post", "A: reply", *after_second_looks("A"), "A: conclude lost_reply"],
+        *["A: post", "A: reply", *after_second_looks("A"), "A: claim", "A: conclude lost_reply"],
     )
     assert end.row is not None
     assert end.row.dead
@@ -140,7 +144,7 @@ def test_a_second_verdict_leaves_no_lease_behind() -> None:
     end = replay(
         TWO,
         *["A: claim", "A: post", "A: reply lost", "A: claim", "A: post", "A: reply", *after_second_looks("A")],
-        *["B: claim", "lease expires", "B: wait", "B: load", "B: claim", "A: conclude lost_reply"],
+        *["B: claim", "lease expires", "B: wait", "B: load", "B: claim", "A: claim", "A: conclude lost_reply"],
     )
     assert end.row is not None
     assert not end.row.lease_lives
@@ -158,7 +162,7 @@ def test_a_reconnect_between_the_two_statements_of_a_claim_on_sqlite_is_noticed(
 def test_between_a_rollback_and_its_guard_others_find_the_pair_in_the_journal() -> None:
     end = replay(
         replace(SCENARIOS["autocommit and a caller's transaction"], budget=2),
-        *["B: begins its transaction", "B: claim", "B: post", "B: reply", "B: store", "B: rolls back"],
+        *["B: begins its transaction", *announced("B"), "B: post", "B: reply", "B: store", "B: rolls back"],
         *["A: claim", "B: the guard writes again"],
     )
     assert end.row == ModelRow(version=2, token=Token(0, 2), recent=True)
@@ -168,7 +172,7 @@ def test_between_a_rollback_and_its_guard_others_find_the_pair_in_the_journal() 
 def test_a_caller_that_dies_before_its_commit_leaves_the_pair_in_the_journal() -> None:
     end = replay(
         replace(SCENARIOS["autocommit and a caller's transaction"], budget=2),
-        *["B: begins its transaction", "B: claim", "B: post", "B: reply", "B: store", "B: crashes", "A: claim"],
+        *["B: begins its transaction", *announced("B"), "B: post", "B: reply", "B: store", "B: crashes", "A: claim"],
     )
     assert end.row == ModelRow(version=2, token=Token(0, 2), recent=True)
 
@@ -178,7 +182,7 @@ def test_a_late_store_heals_a_verdict() -> None:
         TWO,
         *["A: claim", "A: post", "B: claim", "lease expires", "B: wait", "B: load", "B: claim", "B: post", "B: reply"],
         *["B: second look in vain", "B: load"] * 4,
-        *["B: conclude lost_reply", "A: reply", "A: store"],
+        *["B: claim", "B: conclude lost_reply", "A: reply", "A: store"],
     )
     assert end.row == ModelRow(version=2, token=Token(0, 2), recent=True)
 
@@ -187,6 +191,13 @@ def test_a_rollback_does_not_lose_the_pair_that_others_called_dead_without_a_jou
     end = replay(
         replace(SCENARIOS["autocommit and a caller's transaction"], budget=2, has_journal=False),
         *["B: begins its transaction", "B: claim", "B: post", "B: reply", "B: store", "B: rolls back"],
-        *["A: claim", "A: post", "A: reply", *["A: second look in vain", "A: load"] * 4, "A: conclude invalid_grant"],
+        *[
+            "A: claim",
+            "A: post",
+            "A: reply",
+            *["A: second look in vain", "A: load"] * 4,
+            "A: claim",
+            "A: conclude invalid_grant",
+        ],
     )
     assert end.row == ModelRow(version=2, token=Token(0, 2), recent=True)
