@@ -118,7 +118,7 @@ class Soak:
 
     def start(self) -> Worker:
         worker = Worker(self.database, orders="tests.soak.work,tests.integration.engine.orders")
-        worker.call("patch", lease_margin=LEASE_MARGIN_SECONDS, looks=0.1)
+        worker.call("patch", lease_margin=LEASE_MARGIN_SECONDS, claim=LEASE_MARGIN_SECONDS / 2, looks=0.2)
         worker.call("trace", path=str(self.trace.path))
         return worker
 

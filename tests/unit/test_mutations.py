@@ -8,6 +8,8 @@ store in the caller's transaction, no guard       the rollback drops a live pair
 store by lease owner instead of version           a late holder ends without the pair that it got
 verdict by status code                            a wrong client secret calls a living connection dead
 no re-read before the verdict                     dead although a living worker holds the live pair
+no re-read before a taken over token is spent     two workers spend one token: the lease's holder was only slow
+a request that begins after its lease was over    the same
 no retry of the write                             the database hiccups, and the pair is gone
 a late store does not heal the verdict            dead although the stored token lives
 ``fail()`` overwrites                             the row goes back to the spent pair
@@ -30,6 +32,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -61,6 +64,10 @@ class NoLookIntoTheJournal(Statements):
 
 class NoQuestionAfterTheEntry(Statements):
     confirms_lock = False
+
+
+class LateRequestIsSent(Statements):
+    minds_lateness = False
 
 
 class FirstSendingForgotten(Statements):
@@ -129,21 +136,24 @@ class NoVersionCheckAfterTheClaim(Statements):
         return taken and row is not None
 
 
-def without_second_look(version: int, request: Request) -> Generator[Any, Any, Current]:
-    """The real protocol, with each second look skipped over."""
+def without_second_look(version: int, request: Request, *, before_verdict: bool = True) -> Generator[Any, Any, Current]:
+    """The real protocol, with each second look skipped over that comes after (or before) the first request."""
     conversation = protocol.renewal(version, request)
     step = next(conversation)
-    posted: Row | None = None
+    row: Row | None = None
+    has_posted = False
     try:
         while True:
-            if isinstance(step, Post):
-                posted = step.row
-            if isinstance(step, protocol.Pause) and step.second_look:
+            has_posted = has_posted or isinstance(step, Post)
+            if isinstance(step, protocol.Pause) and step.second_look and has_posted == before_verdict:
                 step = conversation.send(True)
                 assert isinstance(step, Load)
-                step = conversation.send(posted)
-            else:
-                step = conversation.send((yield step))
+                step = conversation.send(row)
+                continue
+            result = yield step
+            if isinstance(step, protocol.Claim):
+                row = result[1]
+            step = conversation.send(result)
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]
 
@@ -203,8 +213,8 @@ MUTATIONS = {
     "a late failure takes it back": Mutation(
         WRONG_REASON,
         LateFailureTakesBack(),
-        (Caller(place=CALLERS),) * 3,
-        ("session dies", "lease expires", "reply lost"),
+        (Caller(place=CALLERS), Caller(place=CALLERS), Caller()),
+        ("rollback", "not sent", "lease expires", "reply lost"),
     ),
     "store by lease owner": Mutation(
         "A worker ended with the version that it knew", StoreByLeaseOwner(), TWO, ("lease expires",)),
@@ -212,8 +222,13 @@ MUTATIONS = {
         "The row is called dead while its stored token lives", VerdictByStatusCode(), TWO, ("misconfigured",)
     ),
     "no re-read before the verdict": Mutation(
-        "dead while a living worker holds its live pair", without_second_look, TWO, ("lease expires",)
+        "dead while a living worker holds its live pair", without_second_look, IN_TRANSACTION,
+        ("journal fails", "rollback"),
     ),
+    "no re-read before a taken over token is spent": Mutation(
+        SPENT, partial(without_second_look, before_verdict=False), TWO, ("lease expires",)
+    ),
+    "a late request": Mutation(SPENT, LateRequestIsSent(), TWO, ("lease expires",)),
     "no re-read, after a rollback": Mutation(
         "dead while a living worker holds its live pair",
         without_second_look,

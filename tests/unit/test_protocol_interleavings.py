@@ -116,6 +116,10 @@ def announced(worker: str) -> list[str]:
     return [f"{worker}: claim", f"{worker}: claim, announce", f"{worker}: claim, confirm"]
 
 
+def before_a_takeover(worker: str) -> list[str]:
+    return [f"{worker}: second look", f"{worker}: load"] * 2
+
+
 def after_second_looks(worker: str) -> list[str]:
     return [f"{worker}: second look", f"{worker}: load"] * 4
 
@@ -130,14 +134,24 @@ def test_an_unknown_outcome_is_remembered_when_the_second_sending_meets_a_wrong_
     assert end.row.dead
 
 
-def test_a_token_that_was_spent_after_a_takeover_is_a_lost_reply_for_the_first_holder_too() -> None:
+def test_a_request_that_comes_after_its_lease_is_not_sent() -> None:
     end = replay(
         TWO,
-        *["A: claim", "B: claim", "lease expires", "B: wait", "B: load", "B: claim", "B: post", "B: reply lost"],
-        *["A: post", "A: reply", *after_second_looks("A"), "A: claim", "A: conclude lost_reply"],
+        *["A: claim", "B: claim", "lease expires", "B: wait", "B: load", "B: claim", *before_a_takeover("B")],
+        *["B: post", "B: reply", "B: store", "A: too late to post", "A: release", "A: claim"],
     )
-    assert end.row is not None
-    assert end.row.dead
+    assert end.row == ModelRow(version=2, token=Token(0, 2), recent=True)
+    assert end.provider.grants[0].last == 2
+
+
+def test_a_slow_holders_pair_is_waited_for_before_its_token_is_spent_again() -> None:
+    end = replay(
+        replace(TWO, detects_reuse=True),
+        *["A: claim", "A: post", "B: claim", "lease expires", "B: wait", "B: load", "B: claim"],
+        *["A: reply", "A: store", "B: second look", "B: load"],
+    )
+    assert end.row == ModelRow(version=2, token=Token(0, 2), recent=True)
+    assert end.provider.grants[0].lives
 
 
 def test_a_second_verdict_leaves_no_lease_behind() -> None:
@@ -180,8 +194,9 @@ def test_a_caller_that_dies_before_its_commit_leaves_the_pair_in_the_journal() -
 def test_a_late_store_heals_a_verdict() -> None:
     end = replay(
         TWO,
-        *["A: claim", "A: post", "B: claim", "lease expires", "B: wait", "B: load", "B: claim", "B: post", "B: reply"],
-        *["B: second look in vain", "B: load"] * 4,
+        *["A: claim", "A: post", "B: claim", "lease expires", "B: wait", "B: load", "B: claim"],
+        *["B: second look in vain", "B: load"] * 2,
+        *["B: post", "B: reply", *["B: second look in vain", "B: load"] * 4],
         *["B: claim", "B: conclude lost_reply", "A: reply", "A: store"],
     )
     assert end.row == ModelRow(version=2, token=Token(0, 2), recent=True)

@@ -38,6 +38,8 @@ logger = logging.getLogger("thanksio_connect")
 
 # A lease outlives the longest exchange by what the claim before and the store after it may take.
 LEASE_MARGIN_SECONDS = 10.0
+# A request that does not begin within that time after the claim (this process was stopped) would outlast its lease.
+CLAIM_SECONDS = 5.0
 PATIENCE_MARGIN_SECONDS = 5.0
 # A waiter looks again after 40 % of what it has waited: it comes late by less than that, and a crowd asks seldom.
 POLL_SECONDS, POLL_GROWTH, POLL_MAX_SECONDS = 0.05, 1.4, 0.25
@@ -197,9 +199,11 @@ class Renewal:
         return True
 
     @sensitive_variables()
-    def post(self, row: Row, place: Place) -> TokenSet | Exception:
+    def post(self, row: Row, place: Place) -> TokenSet | Exception | None:
         """One exchange at the token endpoint, no transaction open; a failure is returned, not raised."""
         try:
+            if time.monotonic() - place.claimed_at > CLAIM_SECONDS:
+                return None
             refresh_token = Secret(row.refresh_token.decrypt())
             if not refresh_token:
                 return ReconnectRequired(code="no_refresh_token")

@@ -155,7 +155,7 @@ def _claim_on_sqlite(
 ) -> tuple[bool, Row | None]:
     # In this order: an entry was there before its transaction let go of the row, and is there until the row has its
     # pair. Whoever finds none, and then the old version, is first.
-    taken = rows.take(using, key, lease_id, ttl_seconds)
+    taken, taken_over = rows.take_unread(using, key, lease_id, ttl_seconds)
     entry = None
     if taken and may_have_entries(using):
         try:
@@ -167,7 +167,7 @@ def _claim_on_sqlite(
     if not taken or row is None or row.version != key.version:
         return False, row
     if entry is None or entry["grant_id"] != row.values["grant_id"]:
-        return True, row
+        return True, replace(row, taken_over=taken_over)
     with _entries(using, key) as entries:
         taken, row = _settle(using, entries.filter(version=key.version), entry, row, key, lease_id, ttl_seconds)
     if not taken and not again:
@@ -195,7 +195,8 @@ def _settle(
         if not entry["is_over"] or not _delete(own.filter(pair=None)):
             return False, replace(row, lease_lives=True)
         key.rows(using).update(outcome_unknown=True)
-        return rows.claim(using, key, lease_id, ttl_seconds)
+        taken, claimed = rows.claim(using, key, lease_id, ttl_seconds)
+        return taken, claimed and replace(claimed, taken_over=taken)
     values = _loaded(key.model, entry["pair"])
     stored, standing = rows.store(using, replace(key, grant_id=entry["grant_id"]), values)
     _delete(own)

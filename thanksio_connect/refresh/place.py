@@ -36,6 +36,7 @@ class Place:
         self.lease_seconds = lease_seconds
         self.probed: tuple[bool, Row | None] | None = None
         self.has_claimed = False
+        self.claimed_at = 0.0  # on the monotonic clock
 
     def run(self, step: Callable[[str], T], *, may_block: bool = True) -> T:
         """One short, repeatable step, committed when this returns. ``may_block``: it waits for row locks."""
@@ -53,6 +54,7 @@ class Place:
         return self._claim()
 
     def _claim(self) -> tuple[bool, Row | None]:
+        self.claimed_at = time.monotonic()
         try:
             taken, row = self.run(self._claim_step, may_block=False)
         except DatabaseError as error:
@@ -93,7 +95,8 @@ class Place:
         return self.run(lambda using: rows.conclude(using, self.key, code, access_token_dead=access_token_dead))
 
     def release(self) -> None:
-        """Give the lease back."""
+        """Give the lease back; a claim after that is a new one."""
+        self.has_claimed = False
         self.run(lambda using: rows.release(using, self.key, self.lease_id))
 
 

@@ -28,6 +28,7 @@ from ..exceptions import (
 from .row import Failure, Row
 
 SECOND_LOOKS = 4  # reads before a dead grant is believed, each after a pause
+TAKEOVER_LOOKS = 2  # reads before a token is spent whose last holder's lease is over
 VERDICT_PENDING = "verdict_pending"  # a caller's transaction met a dead grant, and could not look twice
 UNAVAILABLE = "unavailable"  # 429 or 503, and not a word of when to come again
 VERDICT_SECONDS = 10.0  # how much later another caller's transaction may believe it
@@ -70,7 +71,10 @@ class Pause:
 
 @dataclass(frozen=True)
 class Post:
-    """Spend the row's refresh token at the token endpoint. Result: ``TokenSet`` or the exception."""
+    """Spend the row's refresh token at the token endpoint. Result: ``TokenSet``, the exception, or None.
+
+    None: the claim is too long ago, somebody else may have the lease by now; nothing was sent.
+    """
 
     row: Row
 
@@ -140,16 +144,24 @@ def renewal(version: int, request: Request) -> Generator[Step, Any, Current]:
     if rejections > STORM_LIMIT:
         yield Release()
         raise exceptions.Unauthorized(status_code=401, code="token_refused_repeatedly")
+    if row.taken_over and request.may_wait:
+        # The holder may live, slow, and be about to store the pair for which the stored token was spent.
+        row = yield from _looked_again(row, TAKEOVER_LOOKS)
+        if row.version != version:
+            return Current(row)
 
     reply = yield Post(row)
+    if reply is None:
+        yield Release()
+        return (yield from renewal(version, request))
     if isinstance(reply, OutcomeUnknown) and reply.code == OutcomeUnknown.code:
         # The connection broke: send the same refresh token once more, under a renewed lease.
         taken, again = yield Claim()
         if again is not None and again.version != version:
             return Current(again)
-        if taken:
+        if taken and not again.taken_over:
             row = _with_unknown_outcome(row)
-            reply = yield Post(row)
+            reply = (yield Post(row)) or reply
             if isinstance(reply, ThanksIOConfigurationError):
                 # Says nothing of the first request, whose outcome the row must remember.
                 yield Fail(row, Failure(OutcomeUnknown.code, outcome_unknown=True))
@@ -209,15 +221,10 @@ def _second_look(version: int, row: Row, request: Request) -> Generator[Step, An
         # Nobody can store while the caller's transaction holds the row. Leave word for the next one, some time later.
         yield Fail(row, Failure(VERDICT_PENDING, retry_after_seconds=VERDICT_SECONDS))
         raise RefreshInProgress(code=VERDICT_PENDING)
+    row = yield from _looked_again(row, SECOND_LOOKS if request.may_conclude else 0)
+    if row.version != version:
+        return Current(row)
     is_unknown = row.outcome_unknown
-    for _look in range(SECOND_LOOKS if request.may_conclude else 0):
-        yield Pause(second_look=True)
-        now = yield Load()
-        if now is None:
-            raise NotConnected
-        if now.version != version:
-            return Current(now)
-        is_unknown = is_unknown or now.outcome_unknown  # another worker took the lease over, and may have spent it
     # Once more as at first, which asks the journal, too: for the pair, or for who else may have spent the token.
     taken, now = yield Claim()
     if now is not None:
@@ -231,6 +238,20 @@ def _second_look(version: int, row: Row, request: Request) -> Generator[Step, An
     if now.version != version:
         return Current(now)
     raise ReconnectRequired(code=code)
+
+
+def _looked_again(row: Row, times: int) -> Generator[Step, Any, Row]:
+    """Wait for the pair that another worker may be about to store. Returns the row that has it, or ``row``."""
+    for _look in range(times):
+        yield Pause(second_look=True)
+        now = yield Load()
+        if now is None:
+            raise NotConnected
+        if now.version != row.version:
+            return now  # type: ignore[no-any-return]
+        if now.outcome_unknown:  # another worker took the lease over, and may have spent the token
+            row = _with_unknown_outcome(row)
+    return row
 
 
 def _concluded(code: str, request: Request) -> Generator[Step, Any, Row | None]:

@@ -61,10 +61,14 @@ class Key:
 
 @dataclass(frozen=True)
 class Row:
-    """What was read or written of the row. ``lease_lives`` was judged by the database's clock."""
+    """What was read or written of the row. ``lease_lives`` was judged by the database's clock.
+
+    ``taken_over``: it was claimed from a holder whose lease was over, who may yet come with a pair.
+    """
 
     values: Mapping[str, Any] = field(repr=False)
     lease_lives: bool = False
+    taken_over: bool = False
 
     @property
     def version(self) -> int:

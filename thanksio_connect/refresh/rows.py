@@ -59,7 +59,7 @@ def claim(
     """
     features = connections[using].features
     if not features.has_select_for_update:
-        taken = take(using, key, lease_id, ttl_seconds)
+        taken, _taken_over = take_unread(using, key, lease_id, ttl_seconds)
         row = load(using, key)  # a statement of its own: a reconnect may have come between
         return taken and row is not None and row.version == key.version, row
     skip_locked = features.has_select_for_update_skip_locked
@@ -78,10 +78,19 @@ def claim(
     taken_over = row.values["lease_id"] not in (None, lease_id)
     if not take(using, key, lease_id, ttl_seconds, *(() if only_if is None else (only_if,))):
         return False, row
-    return True, Row(values={**row.values, "outcome_unknown": row.outcome_unknown or taken_over})
+    return True, Row(values={**row.values, "outcome_unknown": row.outcome_unknown or taken_over}, taken_over=taken_over)
 
 
-def take(using: str, key: Key, lease_id: uuid.UUID, ttl_seconds: float, *conditions: Combinable) -> bool:
+def take_unread(using: str, key: Key, lease_id: uuid.UUID, ttl_seconds: float) -> tuple[bool, bool]:
+    """Take the lease of a row that can't be locked and read first: whether, and whether from one whose time is over."""
+    is_free = Q(lease_id=None) | Q(lease_id=lease_id)
+    if take(using, key, lease_id, ttl_seconds, is_free):
+        return True, False
+    taken_over = take(using, key, lease_id, ttl_seconds, ~is_free)
+    return taken_over, taken_over
+
+
+def take(using: str, key: Key, lease_id: uuid.UUID, ttl_seconds: float, *conditions: Combinable | Q) -> bool:
     """The statement by which a lease is taken: conditional, and repeatable with the same ``lease_id``."""
     # A dead holder's lease means that its POST may have been processed. The assignment comes first, for MariaDB
     # evaluates them from left to right.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -108,14 +110,34 @@ def reconnect(pk: int, access_token: str, refresh_token: str, expires_in: int = 
     ).pk
 
 
-def patch(lease_margin: float | None = None, patience_margin: float | None = None, looks: float | None = None) -> None:
+def patch(
+    lease_margin: float | None = None,
+    patience_margin: float | None = None,
+    looks: float | None = None,
+    claim: float | None = None,
+) -> None:
     """Shorten the engine's times (seconds)."""
+    if claim is not None:
+        engine.CLAIM_SECONDS = claim
     if lease_margin is not None:
         engine.LEASE_MARGIN_SECONDS = lease_margin
     if patience_margin is not None:
         engine.PATIENCE_MARGIN_SECONDS = patience_margin
     if looks is not None:
         place.Place.second_look_seconds = looks
+
+
+def stop_after_claim() -> None:
+    """Stop this process (SIGSTOP) right after its next claim."""
+    claim = place.Place._claim
+
+    def claim_and_stop(self: place.Place) -> Any:
+        result = claim(self)
+        place.Place._claim = claim  # type: ignore[method-assign]
+        os.kill(os.getpid(), signal.SIGSTOP)
+        return result
+
+    place.Place._claim = claim_and_stop  # type: ignore[method-assign]
 
 
 def shift_clock(seconds: float) -> str:

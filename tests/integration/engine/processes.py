@@ -92,6 +92,10 @@ class Worker:
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
+    def wait_until_stopped(self) -> None:
+        """Return once the process was stopped."""
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT)
+
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()

@@ -1,6 +1,7 @@
 """Holders that die or sleep, late results, reconnects and disconnects meanwhile, and clocks that disagree.
 
-Broken on purpose, these fail: a store by lease owner, a verdict without a second look, a lease on the worker's clock.
+Broken on purpose, these fail: a store by lease owner, a verdict without a second look, a takeover without one, a
+request however long after its claim, a lease on the worker's clock.
 """
 
 from __future__ import annotations
@@ -123,6 +124,50 @@ def test_successor_renews_and_the_late_holder_takes_its_token(thanksio, connecte
     fault.release()
     assert holder.end() == other.call("token", pk=row.pk)
     assert_live(thanksio, row, version=2)
+
+
+IN_TRANSACTION = pytest.param(
+    "token_in_transaction",
+    marks=pytest.mark.skipif(KIND == "sqlite", reason="a transaction on SQLite keeps everybody else out"),
+)
+
+
+@pytest.mark.parametrize("order", ["token", IN_TRANSACTION])
+def test_a_slow_holders_pair_is_waited_for_before_the_token_is_spent_again(
+    thanksio, connected, holder, start_worker, order
+):
+    other = start_worker()
+    other.call("patch", looks=3.0)
+    row = connected()
+    fault = thanksio.next_token(hold="after")
+    holder.begin(order, pk=row.pk)
+    fault.wait_reached(30)
+    lease_id = ThanksIOConnection.objects.get(pk=row.pk).lease_id
+    outlive_the_lease()
+    other.begin(order, pk=row.pk)
+    while ThanksIOConnection.objects.get(pk=row.pk).lease_id == lease_id:
+        time.sleep(0.05)
+    fault.release()
+    assert holder.end() == other.end() == thanksio.live_pair(thanksio.grant_of(row)).access_token
+    assert_live(thanksio, row, version=2)
+    assert outcomes(thanksio) == ["ok"]
+
+
+@pytest.mark.parametrize("order", ["token", IN_TRANSACTION])
+def test_a_holder_that_was_stopped_before_its_request_does_not_send_it_after_its_lease(
+    thanksio, connected, holder, other, order
+):
+    row = connected()
+    holder.call("patch", claim=LEASE_SECONDS / 2)
+    holder.call("stop_after_claim")
+    holder.begin(order, pk=row.pk)
+    holder.wait_until_stopped()
+    outlive_the_lease()
+    assert other.call("token", pk=row.pk) == thanksio.live_pair(thanksio.grant_of(row)).access_token
+    holder.signal(signal.SIGCONT)
+    assert holder.end() == other.call("token", pk=row.pk)
+    assert_live(thanksio, row, version=2)
+    assert outcomes(thanksio) == ["ok"]
 
 
 @pytest.mark.parametrize("state", ["autocommit", "transaction"])

@@ -27,7 +27,10 @@ def is_superseded(row: ModelRow | None, version: int) -> bool:
 
 
 def presents(state: State, token: Token, *, was_dead: bool) -> None:
-    """No spent token is presented without an unknown outcome, an expired lease or a rollback before it."""
+    """No spent token is presented without an unknown outcome or a rollback before it: an expired lease is no excuse.
+
+    But for a caller's transaction, which can't wait for the last holder, and for a holder that dawdles.
+    """
     if state.provider.is_spent(token) and token not in state.excused and not was_dead:
         raise Violation(f"A spent token was presented: {token}")
 
@@ -58,7 +61,7 @@ def concludes(state: State, row: ModelRow | None, code: str) -> None:
         raise Violation("The row is called dead while a living worker holds its live pair")
     if row.token in state.told and state.provider.is_spent(row.token) and code != "lost_reply":
         raise Violation(f"A dead grant after an unknown outcome was recorded as {code}")
-    if row.token not in state.excused and code != exceptions.InvalidGrant.code:
+    if row.token not in state.excused | state.doubted and code != exceptions.InvalidGrant.code:
         raise Violation(f"A revoked grant was recorded as {code}")
 
 

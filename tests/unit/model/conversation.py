@@ -94,7 +94,7 @@ def _frames(generator: Any) -> tuple[Any, ...]:
 def _plain(value: Any) -> Any:
     match value:
         case Row():
-            return value.values["model"], value.outcome_unknown
+            return value.values["model"], value.outcome_unknown, value.taken_over
         case TokenSet():
             return value.access_token
         case Current():
@@ -103,6 +103,8 @@ def _plain(value: Any) -> Any:
             return type(value), str(value)
         case Generator():  # a protocol that drives another
             return _frames(value)
+        case (bool(), _):  # a step's result
+            return tuple(_plain(part) for part in value)
         case _ if isinstance(value, Step):
             return type(value), tuple(_plain(part) for part in value.__dict__.values())
         case _:

@@ -81,6 +81,9 @@ class Moves:
 
     # The pieces.
 
+    def _may(self, state: State, fault: str) -> bool:
+        return state.faults_left > 0 and fault in self.scenario.faults
+
     def _view(self, state: State, me: int) -> ModelRow | None:
         return state.draft if state.lock == me else state.row
 

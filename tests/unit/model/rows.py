@@ -33,13 +33,15 @@ class ModelRow(NamedTuple):
     backoff: bool = False
     rejections: int = 0
     recent: bool = False
+    taken_over: bool = False  # only in what a claim returns
 
     def as_row(self) -> Row:
         """The row as the protocol sees it."""
         return Row(
             lease_lives=self.lease_lives,
+            taken_over=self.taken_over,
             values={
-                "model": self,
+                "model": self._replace(taken_over=False),
                 "version": self.version,
                 "access_token": self.token,
                 "refresh_token": self.token,
@@ -69,6 +71,7 @@ class Statements:
     guards_rollback = True
     minds_journal = True
     confirms_lock = True  # once the entry is in the journal
+    minds_lateness = True  # a claim whose lease is over sends nothing
     remembers_first_sending = True  # when the claim before the second fails
 
     def take(self, row: ModelRow | None, me: int, version: int) -> tuple[ModelRow | None, bool, bool]:

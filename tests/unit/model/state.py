@@ -42,6 +42,7 @@ class Worker(NamedTuple):
     broken: bool = False  # the caller's transaction can only roll back
     has_sent: bool = False  # a request that was processed
     is_new: bool = False  # no request of its version can have been processed before its entry in the journal
+    late: bool = False  # its lease was over before it sent anything
     adrift: bool = False  # its session is gone, and with it the lock and all that it wrote; the caller has not seen it
 
     @property
@@ -72,6 +73,7 @@ class State(NamedTuple):
     draft: ModelRow | None = None  # the row as that transaction sees it
     entry: Entry | None = None
     excused: frozenset[Token] = frozenset()  # spent tokens that may be presented again: nobody could know better
+    doubted: frozenset[Token] = frozenset()  # those whose lease was over: a verdict may say "lost_reply"
     told: frozenset[Token] = frozenset()  # ... and the row shows why, so the verdict must be "lost_reply"
     lost: frozenset[Token] = frozenset()  # pairs whose reply was lost or whose holder died
     was_dead: bool = False  # the verdict stood at some time
