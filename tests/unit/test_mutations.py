@@ -10,6 +10,7 @@ verdict by status code                            a wrong client secret calls a 
 no re-read before the verdict                     dead although a living worker holds the live pair
 no re-read before a taken over token is spent     two workers spend one token: the lease's holder was only slow
 a request that begins after its lease was over    the same
+a pair that waits for the row's lock is not kept  its holder's death drops it; who has the lock spends its token
 no retry of the write                             the database hiccups, and the pair is gone
 a late store does not heal the verdict            dead although the stored token lives
 ``fail()`` overwrites                             the row goes back to the spent pair
@@ -64,6 +65,10 @@ class NoLookIntoTheJournal(Statements):
 
 class NoQuestionAfterTheEntry(Statements):
     confirms_lock = False
+
+
+class PairIsNotKept(Statements):
+    keeps_pair = False
 
 
 class LateRequestIsSent(Statements):
@@ -229,6 +234,12 @@ MUTATIONS = {
         SPENT, partial(without_second_look, before_verdict=False), TWO, ("lease expires",)
     ),
     "a late request": Mutation(SPENT, LateRequestIsSent(), TWO, ("lease expires",)),
+    "a waiting pair is not kept, and its holder dies": Mutation(
+        DROPPED, PairIsNotKept(), IN_TRANSACTION, ("crash",)
+    ),
+    "a waiting pair is not kept, and its lease expires": Mutation(
+        SPENT, PairIsNotKept(), IN_TRANSACTION, ("lease expires",)
+    ),
     "no re-read, after a rollback": Mutation(
         "dead while a living worker holds its live pair",
         without_second_look,

@@ -191,6 +191,18 @@ def test_a_caller_that_dies_before_its_commit_leaves_the_pair_in_the_journal() -
     assert end.row == ModelRow(version=2, token=Token(0, 2), recent=True)
 
 
+def test_a_pair_that_waits_for_the_rows_lock_survives_its_holder() -> None:
+    end = replay(
+        replace(SCENARIOS["autocommit and a caller's transaction"], budget=2),
+        *["A: claim", "A: post", "A: reply", "B: begins its transaction", "A: store waits", "A: crashes"],
+        *["lease expires", *announced("B"), "B: rolls back"],
+    )
+    assert end.provider.grants[0].last == 2
+    assert end.row is not None
+    assert end.entry is not None
+    assert end.entry.token == Token(0, 2)
+
+
 def test_a_late_store_heals_a_verdict() -> None:
     end = replay(
         TWO,

@@ -17,7 +17,6 @@ from .row import Failure, Key, Row, failed_values, holds, stands
 logger = logging.getLogger("thanksio_connect")
 
 T = TypeVar("T")
-JOURNAL_BUDGET_SECONDS = 0.9  # again if its session dies, but not after a second's wait for a lock
 
 
 class CallersTransaction(Place):
@@ -33,7 +32,6 @@ class CallersTransaction(Place):
         super().__init__(alias, key, lease_seconds)
         self.row = (key.model._meta.concrete_model, key.pk)
         self.lease_id = lease_of(alias, self.row) or self.lease_id
-        self.has_journal = databases.has_own_connections(alias)
         self.announced: journal.Announced | None = None
         self.is_first = True
 
@@ -73,14 +71,6 @@ class CallersTransaction(Place):
         except (DatabaseError, InterfaceError):
             self._withdraw()
             raise
-
-    def _outside(self, step: Callable[[str], T]) -> T | None:
-        """Do a step in the journal, within a second or not at all: the guard does without."""
-        try:
-            return databases.durably(self.alias, step, budget_seconds=JOURNAL_BUDGET_SECONDS, lock_wait_seconds=1)
-        except (DatabaseError, InterfaceError) as error:
-            logger.warning("The journal of renewals could not be written (%s).", type(error).__name__)
-            return None
 
     def load(self) -> Row | None:
         """Read the row as the caller sees it."""

@@ -38,6 +38,8 @@ _LOST_IN_TRANSIT = (DatabaseError, InterfaceError)
 _PERMANENT = (IntegrityError, DataError)
 STORE_BUDGET_SECONDS = 60.0
 LOCK_WAIT_SECONDS = 15
+# How long a store waits for a lock before it puts the pair elsewhere meanwhile.
+FIRST_LOCK_WAIT_SECONDS = 2
 # The server may have no slot left just now: every caller in a transaction holds one, and wants a second for a moment.
 OPEN_BUDGET_SECONDS, OPEN_RETRY_SECONDS = 10.0, 0.1
 
@@ -125,23 +127,38 @@ def bound_lock_wait(using: str, seconds: int = LOCK_WAIT_SECONDS) -> None:
 
 
 def persist(
-    alias: str, write: Callable[[str], T], *, budget_seconds: float = STORE_BUDGET_SECONDS, may_block: bool = True
+    alias: str,
+    write: Callable[[str], T],
+    *,
+    budget_seconds: float = STORE_BUDGET_SECONDS,
+    may_block: bool = True,
+    when_locked: Callable[[], object] | None = None,
 ) -> T:
     """Run ``write(using)`` until it is committed: on the caller's connection, which is in autocommit, else on others.
 
     ``write`` must be repeatable. Raises the database's error when the budget is used up, or at once if ``write`` was
-    not to wait for a lock (``may_block``) and met one.
+    not to wait for a lock (``may_block``) and met one. ``when_locked()`` is called once, when a lock was waited for in
+    vain for two seconds.
     """
     try:
-        return at_once(alias, write, may_block=may_block)
+        return at_once(alias, write, may_block=may_block, is_impatient=when_locked is not None)
     except _LOST_IN_TRANSIT as error:
         if not has_own_connections(alias) or not _is_worth_repeating(error, may_block=may_block):
             raise
-        logger.warning("A write of thanks.io tokens failed (%s); trying again.", type(error).__name__)
-    return durably(alias, write, budget_seconds=budget_seconds, may_block=may_block)
+        when_locked = _told(when_locked, error)
+    return durably(alias, write, budget_seconds=budget_seconds, may_block=may_block, when_locked=when_locked)
 
 
-def is_lock_error(error: DatabaseError) -> bool:
+def _told(when_locked: Callable[[], object] | None, error: Exception) -> Callable[[], object] | None:
+    """A write failed and is tried again; if that was for a lock, it is told, once. Returns what is still to be told."""
+    logger.warning("A write of thanks.io tokens failed (%s); trying again.", type(error).__name__)
+    if when_locked is None or not is_lock_error(error):
+        return when_locked
+    when_locked()
+    return None
+
+
+def is_lock_error(error: Exception) -> bool:
     """Whether somebody else's lock or snapshot is in the way: judged by the driver's code, never by the text."""
     cause = error.__cause__
     if getattr(cause, "sqlstate", None) in {"55P03", "40P01", "40001"}:
@@ -157,7 +174,7 @@ def is_lock_error(error: DatabaseError) -> bool:
 def _is_worth_repeating(error: Exception, *, may_block: bool) -> bool:
     if isinstance(error, _PERMANENT):
         return False
-    return may_block or not (isinstance(error, DatabaseError) and is_lock_error(error))
+    return may_block or not is_lock_error(error)
 
 
 def durably(
@@ -167,44 +184,58 @@ def durably(
     budget_seconds: float,
     may_block: bool = True,
     lock_wait_seconds: int = LOCK_WAIT_SECONDS,
+    when_locked: Callable[[], object] | None = None,
 ) -> T:
     """Run ``write(using)`` on a fresh private connection, again and again until it is committed.
 
     In a transaction, but on SQLite, where each statement commits itself.
 
     ``write`` must be repeatable: a commit whose reply was lost runs it once more. ``may_block`` is False for a step
-    that waits for no lock, and so needs no bound; meeting one raises at once. Raises the database's error when the
-    budget is used up.
+    that waits for no lock, and so needs no bound; meeting one raises at once. ``when_locked`` is as in :func:`persist`.
+    Raises the database's error when the budget is used up.
     """
     deadline, delay = time.monotonic() + budget_seconds, 0.02
     while True:
         try:
             with own_connection(alias) as using, _in_transaction(using):
                 if may_block:
-                    bound_lock_wait(using, lock_wait_seconds)
+                    bound_lock_wait(using, lock_wait_seconds if when_locked is None else FIRST_LOCK_WAIT_SECONDS)
                 return write(using)
         except _LOST_IN_TRANSIT as error:
             if not _is_worth_repeating(error, may_block=may_block) or time.monotonic() > deadline:
                 raise
-            logger.warning("A write of thanks.io tokens failed (%s); trying again.", type(error).__name__)
+            when_locked = _told(when_locked, error)
         time.sleep(delay)
         delay = min(2 * delay, 0.5)
 
 
-def at_once(alias: str, write: Callable[[str], T], *, may_block: bool = True) -> T:
-    """Run ``write(using)`` on the caller's connection: in a savepoint, or in a transaction of its own."""
+def at_once(alias: str, write: Callable[[str], T], *, may_block: bool = True, is_impatient: bool = False) -> T:
+    """Run ``write(using)`` on the caller's connection: in a savepoint, or in a transaction of its own.
+
+    In the latter, ``is_impatient`` has it wait for a lock for two seconds at most (not on SQLite, whose bound is the
+    session's, nor on MySQL).
+    """
     connection = connections[alias]
     nested = in_transaction(alias)
     try:
         # On a dead session a savepoint fails with the driver's own error, which Django has not wrapped.
         with connection.wrap_database_errors, _in_transaction(alias):
-            if may_block and not nested:
-                bound_lock_wait(alias)
-            return write(alias)
+            if may_block and not nested and connection.vendor == "postgresql":
+                bound_lock_wait(alias, FIRST_LOCK_WAIT_SECONDS if is_impatient else LOCK_WAIT_SECONDS)
+            with connection.execute_wrapper(_impatient) if is_impatient and not nested else nullcontext():
+                return write(alias)
     except _LOST_IN_TRANSIT:
         if not nested:
             _drop_if_dead(connection)
         raise
+
+
+def _impatient(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
+    """An execute wrapper: on MariaDB, bound the statement's wait for locks, and leave the caller's session as it is."""
+    connection = context["connection"]
+    if connection.vendor == "mysql" and connection.mysql_is_mariadb and sql.startswith("UPDATE"):
+        sql = f"SET STATEMENT innodb_lock_wait_timeout={FIRST_LOCK_WAIT_SECONDS} FOR {sql}"
+    return execute(sql, params, many, context)
 
 
 def _in_transaction(using: str) -> AbstractContextManager[object]:

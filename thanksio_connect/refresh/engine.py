@@ -239,7 +239,8 @@ class Renewal:
             )
             raise
         except BaseException:
-            if databases.has_own_connections(self.alias):  # Ctrl-C while waiting for a lock: the pair comes first
+            if place.has_journal:  # Ctrl-C while waiting for a lock: the pair comes first
+                place.keep(values)
                 tidy(lambda: databases.durably(self.alias, place.writes(values), budget_seconds=2))
             raise
 

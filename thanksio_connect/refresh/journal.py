@@ -87,6 +87,23 @@ def record(using: str, key: Key, lease_id: uuid.UUID, values: Mapping[str, Any])
         _own(entries, key, lease_id).update(pair=_dumped(values))
 
 
+def keep(using: str, key: Key, lease_id: uuid.UUID, values: Mapping[str, Any]) -> None:
+    """While somebody has the row locked: what it is to have, for him, and for all should this process die meanwhile."""
+    with _entries(using, key) as entries:
+        entries = entries.filter(version=key.version)
+        if entries.filter(grant_id=key.grant_id, pair=None).update(pair=_dumped(values)) or entries.exists():
+            return
+        new = entries.model(
+            connection_id=key.pk,
+            version=key.version,
+            grant_id=key.grant_id,
+            lease_id=lease_id,
+            lease_expires_at=UtcNow(),
+            pair=_dumped(values),
+        )
+        entries.model._base_manager.using(entries.db).bulk_create([new])
+
+
 def forget(using: str, key: Key, lease_id: uuid.UUID) -> None:
     """After the transaction, or when nothing was sent. A pair stays for as long as the row has not come to it."""
     is_past = key.is_past(rows.load(using, key))

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from django.db import DatabaseError
+from django.db import DatabaseError, InterfaceError
 
 from . import connections as databases
 from . import journal, rows
 from .row import Failure, Key, Row
+
+logger = logging.getLogger("thanksio_connect")
 
 T = TypeVar("T")
 # A locked row is in the caller's hands, or in another worker's short step: its lease tells that there is such a worker.
 LOCKED_SECONDS, LOCKED_TRIES, LEASED_TRIES = 0.02, 3, 25
 # How long a step other than the store is tried again when its session dies.
 STEP_BUDGET_SECONDS = 5.0
+JOURNAL_BUDGET_SECONDS = 0.9  # again if its session dies, but not after a second's wait for a lock
 
 
 class Place:
@@ -36,6 +40,8 @@ class Place:
         self.lease_seconds = lease_seconds
         self.probed: tuple[bool, Row | None] | None = None
         self.has_claimed = False
+        self.has_journal = databases.has_own_connections(alias)
+        self.is_kept = False  # the pair, in the journal
         self.claimed_at = 0.0  # on the monotonic clock
 
     def run(self, step: Callable[[str], T], *, may_block: bool = True) -> T:
@@ -76,10 +82,30 @@ class Place:
 
     def store(self, values: dict[str, Any], after_commit: Callable[[], object]) -> tuple[bool, Row | None]:
         """Make the pair durable, whatever it takes; ``after_commit`` runs once it is."""
-        stored = databases.persist(self.alias, self.writes(values))
-        if stored[0]:
-            after_commit()
+        stored = databases.persist(self.alias, self.writes(values), when_locked=lambda: self.keep(values))
+        self._has_stored(stored[0], after_commit)
         return stored
+
+    def keep(self, values: dict[str, Any]) -> None:
+        """Put the pair into the journal for now: the row is locked, perhaps for longer than the lease or we live."""
+        key = self.key
+        self.is_kept = True
+        self._outside(lambda using: journal.keep(using, key, self.lease_id, values))
+
+    def _has_stored(self, is_stored: bool, after_commit: Callable[[], object]) -> None:
+        if self.is_kept:
+            key = self.key
+            self._outside(lambda using: journal.forget(using, key, self.lease_id))
+        if is_stored:
+            after_commit()
+
+    def _outside(self, step: Callable[[str], T]) -> T | None:
+        """Do a step in the journal, within a second or not at all: the row's store, or the guard, does without."""
+        try:
+            return databases.durably(self.alias, step, budget_seconds=JOURNAL_BUDGET_SECONDS, lock_wait_seconds=1)
+        except (DatabaseError, InterfaceError) as error:
+            logger.warning("The journal of renewals could not be written (%s).", type(error).__name__)
+            return None
 
     def writes(self, values: dict[str, Any]) -> Callable[[str], tuple[bool, Row | None]]:
         """The store as a repeatable step."""
@@ -114,9 +140,13 @@ class OwnConnections(Place):
 
     def store(self, values: dict[str, Any], after_commit: Callable[[], object]) -> tuple[bool, Row | None]:
         """Make the pair durable, whatever it takes and whatever the caller's transaction comes to."""
-        stored = databases.durably(self.alias, self.writes(values), budget_seconds=databases.STORE_BUDGET_SECONDS)
-        if stored[0]:
-            after_commit()
+        stored = databases.durably(
+            self.alias,
+            self.writes(values),
+            budget_seconds=databases.STORE_BUDGET_SECONDS,
+            when_locked=lambda: self.keep(values),
+        )
+        self._has_stored(stored[0], after_commit)
         return stored
 
     def reaches_row(self) -> bool | None:

@@ -25,6 +25,7 @@ from django.db import (
     connections,
     transaction,
 )
+from django.utils import timezone
 
 from tests.integration.engine.databases import KIND
 from tests.integration.engine.test_engine_writes import assert_live, until
@@ -69,6 +70,10 @@ def count_entries(**conditions):
 
 def fresh(row):
     return ThanksIOConnection.objects.get(pk=row.pk)
+
+
+def key_of(row):
+    return Key(ThanksIOConnection, row.pk, row.user_id, row.created_at, row.version)
 
 
 def locked(row):
@@ -253,6 +258,68 @@ def test_a_process_that_is_killed_before_its_commit_loses_nothing(thanksio, conn
     worker.kill()
     token = ThanksIOConnection.objects.get(pk=row.pk).get_access_token()
     assert token == assert_live(thanksio, row)
+    assert thanksio.count("refresh_token") == 1
+    assert count_entries() == 0
+
+
+@pytest.fixture
+def waits_for_the_row(thanksio, connected, start_worker):
+    """A worker that has its pair, and a row that this process's transaction keeps locked for longer than its lease."""
+
+    @contextmanager
+    def waits(order):
+        row = connected()
+        worker = start_worker()
+        worker.call("patch", lease_margin=-9.0)
+        fault = thanksio.next_token(hold="after")
+        worker.begin(order, pk=row.pk)
+        fault.wait_reached(30)
+        with transaction.atomic():
+            ThanksIOConnection.objects.filter(pk=row.pk).update(updated_at=timezone.now())
+            fault.release()
+            until(lambda: count_entries(pair__isnull=False), timeout_seconds=30)
+            thread, results = in_thread(
+                lambda: until(lambda: not journal.rows.load("default", key_of(row)).lease_lives)
+            )
+            thread.join(30)
+            assert results == [True]
+            yield row, worker
+            transaction.set_rollback(True)
+
+    return waits
+
+
+PLACES = pytest.mark.parametrize(
+    "order", ["token", pytest.param("token_in_transaction", marks=has_sessions)]
+)  # a transaction on SQLite is not for two
+
+
+@levels
+@PLACES
+def test_a_process_that_is_killed_while_it_waits_for_the_row_loses_nothing(thanksio, waits_for_the_row, order):
+    with waits_for_the_row(order) as (row, worker):
+        worker.kill()
+    assert fresh(row).get_access_token() == assert_live(thanksio, row)
+    assert thanksio.count("refresh_token") == 1
+    assert count_entries() == 0
+
+
+@levels
+@PLACES
+def test_who_keeps_the_row_locked_takes_the_pair_that_waits_for_it(thanksio, waits_for_the_row, order):
+    with waits_for_the_row(order) as (row, worker):
+        token = fresh(row).get_access_token()
+    assert worker.end() == token == assert_live(thanksio, row)
+    assert thanksio.count("refresh_token") == 1
+    assert count_entries() == 0
+
+
+@levels
+@PLACES
+def test_a_store_that_waited_leaves_nothing_in_the_journal(thanksio, waits_for_the_row, order):
+    with waits_for_the_row(order) as (row, worker):
+        pass
+    assert worker.end() == assert_live(thanksio, row)
     assert thanksio.count("refresh_token") == 1
     assert count_entries() == 0
 

@@ -51,7 +51,8 @@ class Claims(Moves):
         assert before is not None
         assert before.lease is not None
         token = before.token
-        if self.scenario.callers[me].place == CALLERS:  # it can't wait for the last holder
+        if self.scenario.callers[me].place == CALLERS and not state.workers[before.lease].kept:
+            # It can't wait for the last holder, which has not waited for it.
             state = state._replace(excused=state.excused | {token})
         state = state._replace(doubted=state.doubted | {token})
         # The trace may be rolled back with the caller's transaction, or come from one who had spent nothing.

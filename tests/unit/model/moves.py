@@ -62,8 +62,11 @@ class Moves:
         return self._forget(state, me)
 
     def _forget(self, state: State, me: int) -> State:
-        if state.entry is None or state.entry.worker != me:
+        entry = state.entry
+        if entry is None or entry.worker != me:
             return state
+        if entry.token is not None and state.row is not None and state.row.version == entry.version:
+            return state  # another's pair, to which the row has not come
         return self._news(state._replace(entry=None), by=me)
 
     def _crash(self, state: State, me: int, worker: Worker) -> State:
@@ -71,7 +74,7 @@ class Moves:
         leaves_trace = row is not None and row.lease == me and row.token == worker.spending
         entry = state.entry if state.entry is not None and state.entry.worker == me else None
         state = count(state, "crash")
-        if entry is None or entry.token is None:
+        if not worker.kept and (entry is None or entry.token is None):
             state = self._excuse(state, me, worker, told=leaves_trace)
             state = state._replace(lost=state.lost | ({worker.hand} - {None}))
         if state.lock == me:

@@ -71,6 +71,7 @@ class Statements:
     guards_rollback = True
     minds_journal = True
     confirms_lock = True  # once the entry is in the journal
+    keeps_pair = True  # in the journal, while the row is locked
     minds_lateness = True  # a claim whose lease is over sends nothing
     remembers_first_sending = True  # when the claim before the second fails
 

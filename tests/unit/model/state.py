@@ -42,6 +42,7 @@ class Worker(NamedTuple):
     broken: bool = False  # the caller's transaction can only roll back
     has_sent: bool = False  # a request that was processed
     is_new: bool = False  # no request of its version can have been processed before its entry in the journal
+    kept: bool = False  # it waited for the row's lock for some seconds, and put its pair into the journal
     late: bool = False  # its lease was over before it sent anything
     adrift: bool = False  # its session is gone, and with it the lock and all that it wrote; the caller has not seen it
 

@@ -21,7 +21,7 @@ from .claims import Claims
 from .conversation import token_of
 from .moves import count
 from .rows import ModelRow, Seen
-from .state import CALLERS, Events, State, Worker
+from .state import CALLERS, Entry, Events, State, Worker
 
 # Answers of the token endpoint that a fault brings instead of the real one; whether the request was processed.
 ANSWERS: dict[str, tuple[bool, Exception]] = {
@@ -87,7 +87,7 @@ class Steps(Claims):
         in_transaction = self.scenario.callers[me].place == CALLERS
         settled = written
         if not in_transaction and (stored or checks.is_superseded(row, version)):
-            settled = self._with(written, me, hand=None)
+            settled = self._forget(self._with(written, me, hand=None), me)
         yield "store", lambda: self._advance(settled, me, (stored, row))
         if self._may(state, "store fails"):
             if in_transaction:
@@ -98,6 +98,16 @@ class Steps(Claims):
                 yield "store fails", lambda: self._with(count(state, "store fails"), me, phase="done")
         if self._may(state, "store's reply lost") and not in_transaction:
             yield "store's reply lost", lambda: count(written, "store's reply lost")
+
+    def _keep(self, state: State, me: int, store: Store) -> State:
+        state = self._with(state, me, kept=True)
+        version = self.scenario.callers[me].version
+        if not self.statements.keeps_pair or state.row is None or state.row.version != version:
+            return state
+        entry = state.entry or Entry(version, me, lives=False)
+        if entry.token is None:
+            entry = entry._replace(token=token_of(store.tokens), rejections=store.rejection_count)
+        return self._news(state._replace(entry=entry), by=me)
 
     def _record(self, state: State, me: int, store: Store) -> State:
         if state.entry is None or state.entry.worker != me:

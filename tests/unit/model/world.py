@@ -92,6 +92,11 @@ class World(Steps):
     def _overdue(self, state: State, holder: int) -> State:
         assert state.row is not None
         state = count(state, "lease expires")._replace(doubted=state.doubted | {state.row.token})
+        worker = state.workers[holder]
+        step = self.conversations[holder].steps[worker.conversation]
+        is_locked_out = state.lock not in (None, holder) and worker.phase == "run"
+        if isinstance(step, Store) and is_locked_out and not worker.kept and self.scenario.has_journal:
+            state = self._keep(state, holder, step)  # which comes much sooner
         return self._with(state, holder, late=True)
 
     def _reconnect(self, state: State) -> State:
@@ -192,6 +197,8 @@ class World(Steps):
             case Store() as store:
                 if is_free:
                     yield from self._store(state, me, worker, store)
+                elif not worker.kept and self.scenario.has_journal:
+                    yield "store waits", lambda: self._keep(state, me, store)
             case Fail() as fail:
                 if is_free:
                     yield "fail", lambda: self._fail(state, me, fail)
