@@ -117,7 +117,7 @@ def announced(worker: str) -> list[str]:
 
 
 def before_a_takeover(worker: str) -> list[str]:
-    return [f"{worker}: second look", f"{worker}: load"] * 2
+    return [*[f"{worker}: second look", f"{worker}: load"] * 2, f"{worker}: release", f"{worker}: claim"]
 
 
 def after_second_looks(worker: str) -> list[str]:
@@ -207,7 +207,7 @@ def test_a_late_store_heals_a_verdict() -> None:
     end = replay(
         TWO,
         *["A: claim", "A: post", "B: claim", "lease expires", "B: wait", "B: load", "B: claim"],
-        *["B: second look in vain", "B: load"] * 2,
+        *[*["B: second look in vain", "B: load"] * 2, "B: release", "B: claim"],
         *["B: post", "B: reply", *["B: second look in vain", "B: load"] * 4],
         *["B: claim", "B: conclude lost_reply", "A: reply", "A: store"],
     )

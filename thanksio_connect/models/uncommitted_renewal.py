@@ -15,7 +15,7 @@ from ..refresh import journal
 class UncommittedRenewal(models.Model):
     """A renewal inside a caller's transaction that holds the connection's row: under way, or with the pair it got.
 
-    The engine alone writes it, and removes it after that transaction.
+    Or a pair that waits for such a transaction. The engine alone writes it, and removes it after that transaction.
     """
 
     connection = models.ForeignKey(

@@ -1,9 +1,10 @@
-"""What a renewal inside a caller's transaction is about, written down outside of that transaction.
+"""What a renewal inside a caller's transaction is about, written down outside of it; and pairs that wait for the row.
 
 Such a renewal can't commit anything to the connection's row, which the caller holds; if the caller rolls back, or its
 process dies, the row shows the spent refresh token again. An entry, committed over a private connection, tells whoever
 claims the row then that somebody is at it, or which pair the row is to have. It says nothing once the row has another
-version, and is removed after the transaction.
+version, and is removed after the transaction. A pair that can't be stored for a while, because such a transaction has
+the row locked, stands here meanwhile, too.
 
 On SQLite the entries stand in another file (see :mod:`~thanksio_connect.refresh.journal_file`); it is read after the
 row was claimed, and written after the row was.

@@ -149,6 +149,8 @@ def renewal(version: int, request: Request) -> Generator[Step, Any, Current]:
         row = yield from _looked_again(row, TAKEOVER_LOOKS)
         if row.version != version:
             return Current(row)
+        yield Release()  # and claim anew, which asks the journal, too
+        return (yield from renewal(version, request))
 
     reply = yield Post(row)
     if reply is None:
