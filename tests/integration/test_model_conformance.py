@@ -230,9 +230,9 @@ def release_anybodys(using, key, lease_id):
     key.rows(using).update(lease_id=None, lease_expires_at=None)
 
 
-def take_without_trace(using, key, lease_id, ttl_seconds):
+def take_without_trace(using, key, lease_id, ttl_seconds, *conditions):
     unknown = key.rows(using).values_list("outcome_unknown", flat=True).get()
-    taken = TAKE(using, key, lease_id, ttl_seconds)
+    taken = TAKE(using, key, lease_id, ttl_seconds, *conditions)
     key.rows(using).update(outcome_unknown=unknown)
     return taken
 
