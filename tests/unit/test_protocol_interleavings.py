@@ -47,7 +47,7 @@ def scenario(budget: int, *callers: tuple[str, Request] | Caller, **more: object
 SCENARIOS = {
     # Where they stand.
     "two in autocommit": scenario(3, (AUTOCOMMIT, NEEDED), (AUTOCOMMIT, NEEDED)),
-    "two in autocommit on SQLite": scenario(3, (SQLITE, NEEDED), (SQLITE, NEEDED)),
+    "two in autocommit on SQLite": scenario(2, (SQLITE, NEEDED), (SQLITE, NEEDED)),
     "autocommit and a caller's transaction": scenario(3, (AUTOCOMMIT, NEEDED), (CALLERS, NEEDED)),
     "SQLite and a caller's transaction": scenario(3, (SQLITE, NEEDED), (CALLERS, NEEDED)),
     "two callers' transactions": scenario(3, (CALLERS, NEEDED), (CALLERS, NEEDED)),
@@ -89,7 +89,7 @@ SCENARIOS = {
     "three in autocommit": scenario(2, (AUTOCOMMIT, NEEDED), (AUTOCOMMIT, NEEDED), (AUTOCOMMIT, NEEDED)),
     "three: needed, bulk, rejected": scenario(2, (AUTOCOMMIT, EXPIRED), (AUTOCOMMIT, BULK), (AUTOCOMMIT, REJECTED)),
     "three: one in a caller's transaction": scenario(2, (AUTOCOMMIT, NEEDED), (SQLITE, BULK), (CALLERS, NEEDED)),
-    "three callers' transactions": scenario(3, (CALLERS, NEEDED), (CALLERS, BULK), (CALLERS, REJECTED)),
+    "three callers' transactions": scenario(2, (CALLERS, NEEDED), (CALLERS, BULK), (CALLERS, REJECTED)),
 }
 
 
