@@ -128,7 +128,7 @@ def test_successor_renews_and_the_late_holder_takes_its_token(thanksio, connecte
 
 IN_TRANSACTION = pytest.param(
     "token_in_transaction",
-    marks=pytest.mark.skipif(KIND == "sqlite", reason="a transaction on SQLite keeps everybody else out"),
+    marks=pytest.mark.skipif(KIND == "sqlite", reason="SQLite lets one transaction write at a time"),
 )
 
 
