@@ -138,7 +138,7 @@ def persist(
 
     ``write`` must be repeatable. Raises the database's error when the budget is used up, or at once if ``write`` was
     not to wait for a lock (``may_block``) and met one. ``when_locked()`` is called once, when a lock was waited for in
-    vain for two seconds.
+    vain: for two seconds, or on the caller's connection as :func:`at_once` says.
     """
     try:
         return at_once(alias, write, may_block=may_block, is_impatient=when_locked is not None)

@@ -231,11 +231,12 @@ class Renewal:
         try:
             return place.store(values, stored)
         except (DatabaseError, InterfaceError) as error:
+            outcome = "the next renewal stores them" if place.is_kept else "its owner must connect again"
             logger.critical(
-                "Renewed tokens of thanks.io connection %s could not be stored (%s): its owner must connect again "
-                "once the database is back.",
+                "Renewed tokens of thanks.io connection %s could not be stored (%s): %s once the database is back.",
                 self.key.pk,
                 type(error).__name__,
+                outcome,
             )
             raise
         except BaseException:

@@ -75,8 +75,7 @@ def _announced(
         _delete(entries.filter(pk__in=stale))
     lease = {"lease_id": lease_id, "lease_expires_at": UtcNow() + timedelta(seconds=ttl_seconds)}
     if entry is None:
-        new = entries.model(connection_id=key.pk, version=key.version, grant_id=key.grant_id, **lease)
-        entries.model._base_manager.using(entries.db).bulk_create([new])  # which sends no signal
+        _create(entries, key, **lease)
         return Announced(is_ours=True, is_new=True)
     is_ours = bool(entries.filter(pk=entry["pk"], lease_id=entry["lease_id"], pair=None).update(**lease))
     return Announced(is_ours, taken_over=is_ours and not is_own)
@@ -88,21 +87,18 @@ def record(using: str, key: Key, lease_id: uuid.UUID, values: Mapping[str, Any])
         _own(entries, key, lease_id).update(pair=_dumped(values))
 
 
-def keep(using: str, key: Key, lease_id: uuid.UUID, values: Mapping[str, Any]) -> None:
-    """While somebody has the row locked: what it is to have, for him, and for all should this process die meanwhile."""
+def keep(using: str, key: Key, lease_id: uuid.UUID, values: Mapping[str, Any]) -> bool:
+    """While somebody has the row locked: what it is to have, for him, and for all should this process die meanwhile.
+
+    Repeatable. Returns whether the pair stands in the journal.
+    """
+    pair = _dumped(values)
     with _entries(using, key) as entries:
-        entries = entries.filter(version=key.version)
-        if entries.filter(grant_id=key.grant_id, pair=None).update(pair=_dumped(values)) or entries.exists():
-            return
-        new = entries.model(
-            connection_id=key.pk,
-            version=key.version,
-            grant_id=key.grant_id,
-            lease_id=lease_id,
-            lease_expires_at=UtcNow(),
-            pair=_dumped(values),
-        )
-        entries.model._base_manager.using(entries.db).bulk_create([new])
+        if not entries.filter(version=key.version).exists():
+            _create(entries, key, lease_id=lease_id, lease_expires_at=UtcNow(), pair=pair)
+        of_grant = entries.filter(version=key.version, grant_id=key.grant_id)
+        of_grant.filter(pair=None).update(pair=pair)
+        return of_grant.filter(pair=pair).exists()
 
 
 def forget(using: str, key: Key, lease_id: uuid.UUID) -> None:
@@ -231,6 +227,11 @@ def _entries(using: str, key: Key) -> Iterator[models.QuerySet[Any]]:
 
 def _own(entries: models.QuerySet[Any], key: Key, lease_id: uuid.UUID) -> models.QuerySet[Any]:
     return entries.filter(version=key.version, grant_id=key.grant_id, lease_id=lease_id)
+
+
+def _create(entries: models.QuerySet[Any], key: Key, **values: Any) -> None:
+    new = entries.model(connection_id=key.pk, version=key.version, grant_id=key.grant_id, **values)
+    entries.model._base_manager.using(entries.db).bulk_create([new])  # which sends no signal
 
 
 def _delete(entries: models.QuerySet[Any]) -> int:

@@ -46,7 +46,10 @@ class Place:
 
     def run(self, step: Callable[[str], T], *, may_block: bool = True) -> T:
         """One short, repeatable step, committed when this returns. ``may_block``: it waits for row locks."""
-        return databases.persist(self.alias, step, budget_seconds=STEP_BUDGET_SECONDS, may_block=may_block)
+        return self._durably(step, budget_seconds=STEP_BUDGET_SECONDS, may_block=may_block)
+
+    def _durably(self, step: Callable[[str], T], **options: Any) -> T:
+        return databases.persist(self.alias, step, **options)
 
     def load(self) -> Row | None:
         """Read the row as committed, in one statement without a transaction."""
@@ -82,22 +85,22 @@ class Place:
 
     def store(self, values: dict[str, Any], after_commit: Callable[[], object]) -> tuple[bool, Row | None]:
         """Make the pair durable, whatever it takes; ``after_commit`` runs once it is."""
-        stored = databases.persist(self.alias, self.writes(values), when_locked=lambda: self.keep(values))
-        self._has_stored(stored[0], after_commit)
+        stored = self._durably(
+            self.writes(values),
+            budget_seconds=databases.STORE_BUDGET_SECONDS,
+            when_locked=lambda: self.keep(values),
+        )
+        if self.is_kept:
+            key = self.key
+            self._outside(lambda using: journal.forget(using, key, self.lease_id))
+        if stored[0]:
+            after_commit()
         return stored
 
     def keep(self, values: dict[str, Any]) -> None:
         """Put the pair into the journal for now: the row is locked, perhaps for longer than the lease or we live."""
         key = self.key
-        self.is_kept = True
-        self._outside(lambda using: journal.keep(using, key, self.lease_id, values))
-
-    def _has_stored(self, is_stored: bool, after_commit: Callable[[], object]) -> None:
-        if self.is_kept:
-            key = self.key
-            self._outside(lambda using: journal.forget(using, key, self.lease_id))
-        if is_stored:
-            after_commit()
+        self.is_kept = bool(self._outside(lambda using: journal.keep(using, key, self.lease_id, values)))
 
     def _outside(self, step: Callable[[str], T]) -> T | None:
         """Do a step in the journal, within a second or not at all: the row's store, or the guard, does without."""
@@ -129,25 +132,13 @@ class Place:
 class OwnConnections(Place):
     """The caller is in a transaction: each step opens a private connection and closes it."""
 
-    def run(self, step: Callable[[str], T], *, may_block: bool = True) -> T:
-        """One short, repeatable step, committed when this returns."""
-        return databases.durably(self.alias, step, budget_seconds=STEP_BUDGET_SECONDS, may_block=may_block)
+    def _durably(self, step: Callable[[str], T], **options: Any) -> T:
+        return databases.durably(self.alias, step, **options)
 
     def load(self) -> Row | None:
         """Read the row as committed."""
         with databases.own_connection(self.alias) as using:
             return rows.load(using, self.key)
-
-    def store(self, values: dict[str, Any], after_commit: Callable[[], object]) -> tuple[bool, Row | None]:
-        """Make the pair durable, whatever it takes and whatever the caller's transaction comes to."""
-        stored = databases.durably(
-            self.alias,
-            self.writes(values),
-            budget_seconds=databases.STORE_BUDGET_SECONDS,
-            when_locked=lambda: self.keep(values),
-        )
-        self._has_stored(stored[0], after_commit)
-        return stored
 
     def reaches_row(self) -> bool | None:
         """Look at a locked row until it can be had. None: it stays locked. False: it is gone or is not visible here."""

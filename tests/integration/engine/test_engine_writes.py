@@ -45,7 +45,7 @@ def waiting():
             "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
             if KIND == "postgres"
             else "SELECT id FROM information_schema.processlist WHERE db = database() AND command = 'Query' "
-            "AND id <> connection_id() AND info LIKE 'UPDATE %'"
+            "AND id <> connection_id() AND info LIKE '%UPDATE %'"
         )
         return [number for (number,) in cursor.fetchall()]
 
