@@ -44,8 +44,8 @@ from tests.unit.model.rows import ModelRow, Seen, Statements
 from tests.unit.model.state import AUTOCOMMIT, CALLERS, SQLITE, Caller, Scenario, Violation
 from thanksio_connect.exceptions import InvalidGrant, RefreshInProgress, ThanksIOConfigurationError
 from thanksio_connect.refresh import protocol
-from thanksio_connect.refresh.protocol import Current, Load, Post, Request, Store
 from thanksio_connect.refresh.row import Failure, Row
+from thanksio_connect.refresh.steps import Claim, Current, Load, Pause, Post, Request, Store
 
 
 class NoLease(Statements):
@@ -150,13 +150,13 @@ def without_second_look(version: int, request: Request, *, before_verdict: bool 
     try:
         while True:
             has_posted = has_posted or isinstance(step, Post)
-            if isinstance(step, protocol.Pause) and step.second_look and has_posted == before_verdict:
+            if isinstance(step, Pause) and step.second_look and has_posted == before_verdict:
                 step = conversation.send(True)
                 assert isinstance(step, Load)
                 step = conversation.send(row)
                 continue
             result = yield step
-            if isinstance(step, protocol.Claim):
+            if isinstance(step, Claim):
                 row = result[1]
             step = conversation.send(result)
     except StopIteration as stop:

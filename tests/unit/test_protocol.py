@@ -23,8 +23,8 @@ from thanksio_connect.exceptions import (
     Throttled,
     TokenUndecryptable,
 )
-from thanksio_connect.refresh.protocol import (
-    SECOND_LOOKS,
+from thanksio_connect.refresh.protocol import SECOND_LOOKS, renewal
+from thanksio_connect.refresh.steps import (
     Claim,
     Conclude,
     Fail,
@@ -34,7 +34,6 @@ from thanksio_connect.refresh.protocol import (
     Release,
     Request,
     Store,
-    renewal,
 )
 
 ROW = ModelRow()

@@ -21,7 +21,7 @@ from tests.unit.model.provider import Grant, Provider, Token
 from tests.unit.model.rows import ModelRow
 from tests.unit.model.state import AUTOCOMMIT, CALLERS, SQLITE, Caller, Scenario
 from tests.unit.model.world import FAULTS
-from thanksio_connect.refresh.protocol import Request
+from thanksio_connect.refresh.steps import Request
 
 MORE_FAULTS = int(os.environ.get("THANKSIO_TEST_MORE_FAULTS", "0"))
 

@@ -25,6 +25,8 @@ from django.db import (
 )
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from . import locks
+
 try:
     from django.db.backends.postgresql.psycopg_any import IsolationLevel
 except ImportError:  # no driver for PostgreSQL, so no PostgreSQL
@@ -37,9 +39,6 @@ _numbers = count(1)
 _LOST_IN_TRANSIT = (DatabaseError, InterfaceError)
 _PERMANENT = (IntegrityError, DataError)
 STORE_BUDGET_SECONDS = 60.0
-LOCK_WAIT_SECONDS = 15
-# How long a store waits for a lock before it puts the pair elsewhere meanwhile.
-FIRST_LOCK_WAIT_SECONDS = 2
 # The server may have no slot left just now: every caller in a transaction holds one, and wants a second for a moment.
 OPEN_BUDGET_SECONDS, OPEN_RETRY_SECONDS = 10.0, 0.1
 
@@ -109,23 +108,6 @@ def _open(wrapper: BaseDatabaseWrapper) -> None:
         time.sleep(OPEN_RETRY_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, no secret
 
 
-def bound_lock_wait(using: str, seconds: int = LOCK_WAIT_SECONDS) -> None:
-    """Inside a transaction on PostgreSQL, which has no default bound: wait no longer than that for a lock.
-
-    Elsewhere there is one, of 50 seconds (MariaDB) or 5 (SQLite); a shorter one is the session's, so only for a private
-    connection.
-    """
-    is_default = seconds == LOCK_WAIT_SECONDS
-    statements = {
-        "postgresql": f"SET LOCAL lock_timeout = '{seconds}s'",
-        "mysql": None if is_default else f"SET SESSION innodb_lock_wait_timeout = {seconds}",
-        "sqlite": None if is_default else f"PRAGMA busy_timeout = {1000 * seconds}",
-    }
-    if statement := statements.get(connections[using].vendor):
-        with connections[using].cursor() as cursor:
-            cursor.execute(statement)
-
-
 def persist(
     alias: str,
     write: Callable[[str], T],
@@ -152,29 +134,16 @@ def persist(
 def _told(when_locked: Callable[[], object] | None, error: Exception) -> Callable[[], object] | None:
     """A write failed and is tried again; if that was for a lock, it is told, once. Returns what is still to be told."""
     logger.warning("A write of thanks.io tokens failed (%s); trying again.", type(error).__name__)
-    if when_locked is None or not is_lock_error(error):
+    if when_locked is None or not locks.is_lock_error(error):
         return when_locked
     when_locked()
     return None
 
 
-def is_lock_error(error: Exception) -> bool:
-    """Whether somebody else's lock or snapshot is in the way: judged by the driver's code, never by the text."""
-    cause = error.__cause__
-    if getattr(cause, "sqlstate", None) in {"55P03", "40P01", "40001"}:
-        return True
-    if (getattr(cause, "sqlite_errorcode", None) or 0) & 0xFF in {
-        5,
-        6,
-    }:  # SQLITE_BUSY and SQLITE_LOCKED, with details
-        return True
-    return bool(cause is not None and cause.args and cause.args[0] in {1205, 1213, 1020})
-
-
 def _is_worth_repeating(error: Exception, *, may_block: bool) -> bool:
     if isinstance(error, _PERMANENT):
         return False
-    return may_block or not is_lock_error(error)
+    return may_block or not locks.is_lock_error(error)
 
 
 def durably(
@@ -183,7 +152,7 @@ def durably(
     *,
     budget_seconds: float,
     may_block: bool = True,
-    lock_wait_seconds: int = LOCK_WAIT_SECONDS,
+    lock_wait_seconds: int = locks.WAIT_SECONDS,
     when_locked: Callable[[], object] | None = None,
 ) -> T:
     """Run ``write(using)`` on a fresh private connection, again and again until it is committed.
@@ -199,7 +168,7 @@ def durably(
         try:
             with own_connection(alias) as using, _in_transaction(using):
                 if may_block:
-                    bound_lock_wait(using, lock_wait_seconds if when_locked is None else FIRST_LOCK_WAIT_SECONDS)
+                    locks.bound(using, lock_wait_seconds if when_locked is None else locks.FIRST_WAIT_SECONDS)
                 return write(using)
         except _LOST_IN_TRANSIT as error:
             if not _is_worth_repeating(error, may_block=may_block) or time.monotonic() > deadline:
@@ -212,30 +181,19 @@ def durably(
 def at_once(alias: str, write: Callable[[str], T], *, may_block: bool = True, is_impatient: bool = False) -> T:
     """Run ``write(using)`` on the caller's connection: in a savepoint, or in a transaction of its own.
 
-    In the latter, ``is_impatient`` has it wait for a lock for two seconds at most (not on SQLite, whose bound is the
-    session's, nor on MySQL).
+    In the latter its waits for locks are bounded (see :func:`locks.bounded`, which also says what ``is_impatient`` is).
     """
     connection = connections[alias]
     nested = in_transaction(alias)
+    bounds = locks.bounded(alias, is_impatient=is_impatient) if may_block and not nested else nullcontext()
     try:
         # On a dead session a savepoint fails with the driver's own error, which Django has not wrapped.
-        with connection.wrap_database_errors, _in_transaction(alias):
-            if may_block and not nested and connection.vendor == "postgresql":
-                bound_lock_wait(alias, FIRST_LOCK_WAIT_SECONDS if is_impatient else LOCK_WAIT_SECONDS)
-            with connection.execute_wrapper(_impatient) if is_impatient and not nested else nullcontext():
-                return write(alias)
+        with connection.wrap_database_errors, _in_transaction(alias), bounds:
+            return write(alias)
     except _LOST_IN_TRANSIT:
         if not nested:
             _drop_if_dead(connection)
         raise
-
-
-def _impatient(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
-    """An execute wrapper: on MariaDB, bound the statement's wait for locks, and leave the caller's session as it is."""
-    connection = context["connection"]
-    if connection.vendor == "mysql" and connection.mysql_is_mariadb and sql.startswith("UPDATE"):
-        sql = f"SET STATEMENT innodb_lock_wait_timeout={FIRST_LOCK_WAIT_SECONDS} FOR {sql}"
-    return execute(sql, params, many, context)
 
 
 def _in_transaction(using: str) -> AbstractContextManager[object]:

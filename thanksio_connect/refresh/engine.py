@@ -31,8 +31,8 @@ from . import connections as databases
 from . import protocol, schedule
 from .place import Place
 from .places import choose
-from .protocol import Claim, Conclude, Current, Fail, Load, Pause, Post, Release, Request, Step, Store
 from .row import Failure, Key, Row, renewed_values
+from .steps import Claim, Conclude, Current, Fail, Load, Pause, Post, Release, Request, Step, Store
 
 logger = logging.getLogger("thanksio_connect")
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from django.db import DatabaseError, InterfaceError
 
 from . import connections as databases
-from . import journal, rows
+from . import journal, locks, rows
 from .row import Failure, Key, Row
 
 logger = logging.getLogger("thanksio_connect")
@@ -67,7 +67,7 @@ class Place:
         try:
             taken, row = self.run(self._claim_step, may_block=False)
         except DatabaseError as error:
-            if not databases.is_lock_error(error):
+            if not locks.is_lock_error(error):
                 raise
             taken, row = False, None
         if taken and row is not None:

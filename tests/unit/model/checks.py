@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from thanksio_connect import exceptions
-from thanksio_connect.refresh.protocol import Current
+from thanksio_connect.refresh.steps import Current
 
 from .provider import Provider, Token
 from .rows import ModelRow

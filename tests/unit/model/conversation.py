@@ -9,8 +9,8 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 from thanksio_connect.client.tokens import TokenSet
-from thanksio_connect.refresh.protocol import Current, Request, Step
 from thanksio_connect.refresh.row import Row
+from thanksio_connect.refresh.steps import Current, Request, Step
 
 from .provider import Token
 from .rows import ModelRow

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from thanksio_connect.refresh import protocol
-from thanksio_connect.refresh.protocol import Request
+from thanksio_connect.refresh.steps import Request
 
 from .conversation import Protocol
 from .provider import Provider, Token

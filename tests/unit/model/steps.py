@@ -14,7 +14,7 @@ from thanksio_connect.exceptions import (
     Throttled,
     TokenUndecryptable,
 )
-from thanksio_connect.refresh.protocol import Conclude, Fail, Post, Store
+from thanksio_connect.refresh.steps import Conclude, Fail, Post, Store
 
 from . import checks
 from .claims import Claims

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from thanksio_connect.exceptions import OutcomeUnknown
-from thanksio_connect.refresh.protocol import (
-    VERDICT_PENDING,
+from thanksio_connect.refresh.protocol import VERDICT_PENDING
+from thanksio_connect.refresh.steps import (
     Claim,
     Conclude,
     Fail,
