@@ -23,7 +23,6 @@ else:
     ConnectionAdmin = admin.ModelAdmin
 
 _NAMED_FAILURES = 20
-_TOKEN_COLUMNS = ("access_token", "refresh_token")
 
 
 @admin.register(ThanksIOConnection)
@@ -39,8 +38,8 @@ class ThanksIOConnectionAdmin(ConnectionAdmin):
         "failure_count",
         "connected_at",
     )
-    list_filter = ("status", "last_error_code", "expires_at")
-    list_select_related = ("user",)
+    list_filter = ("tokens__status", "tokens__last_error_code")
+    list_select_related = ("user", "tokens")
     fields = (
         "user",
         "status",
@@ -62,9 +61,40 @@ class ThanksIOConnectionAdmin(ConnectionAdmin):
         """By what users sign in with, whatever the user model calls it, and by thanks.io's id."""
         return (f"user__{get_user_model().USERNAME_FIELD}", "=thanksio_user_id")
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[ThanksIOConnection]:
-        """Without the token columns: no page needs their kilobytes."""
-        return super().get_queryset(request).defer(*_TOKEN_COLUMNS)
+    @admin.display(description=gettext_lazy("status"), ordering="tokens__status")
+    def status(self, obj: ThanksIOConnection) -> str:
+        """In words."""
+        return str(ThanksIOConnection.Status(obj.status).label)
+
+    @admin.display(description=gettext_lazy("expires at"), ordering="tokens__expires_at")
+    def expires_at(self, obj: ThanksIOConnection) -> Any:
+        """Of the access token."""
+        return obj.expires_at
+
+    @admin.display(description=gettext_lazy("next refresh at"), ordering="tokens__next_refresh_at")
+    def next_refresh_at(self, obj: ThanksIOConnection) -> Any:
+        """When the command renews it."""
+        return obj.next_refresh_at
+
+    @admin.display(description=gettext_lazy("last refreshed at"), ordering="tokens__last_refreshed_at")
+    def last_refreshed_at(self, obj: ThanksIOConnection) -> Any:
+        """Empty for the first tokens."""
+        return obj.last_refreshed_at
+
+    @admin.display(description=gettext_lazy("last error"), ordering="tokens__last_error_code")
+    def last_error_code(self, obj: ThanksIOConnection) -> str:
+        """Of the last renewal, if it failed."""
+        return obj.last_error_code
+
+    @admin.display(description=gettext_lazy("failures in a row"), ordering="tokens__failure_count")
+    def failure_count(self, obj: ThanksIOConnection) -> int:
+        """0 after a renewal that went well."""
+        return int(getattr(getattr(obj, "tokens", None), "failure_count", 0))
+
+    @admin.display(description=gettext_lazy("scope"))
+    def scope(self, obj: ThanksIOConnection) -> str:
+        """As thanks.io granted it."""
+        return str(getattr(getattr(obj, "tokens", None), "scope", ""))
 
     def get_actions(self, request: HttpRequest, action_location: Any = None) -> dict[str, Any]:
         """ "Disconnect" stands for Django's "Delete selected", which would not send the signal."""
@@ -88,7 +118,7 @@ class ThanksIOConnectionAdmin(ConnectionAdmin):
     def refresh_now(self, request: HttpRequest, queryset: QuerySet[ThanksIOConnection]) -> None:
         """Renew each now, also those with a fresh token; one failing row does not stop the rest."""
         try:
-            done = self._each(request, queryset.defer(None), self._refresh)
+            done = self._each(request, queryset, self._refresh)
         except ThanksIOConfigurationError as error:
             self.message_user(request, str(error), messages.ERROR)
             return

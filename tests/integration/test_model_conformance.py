@@ -15,6 +15,8 @@ import pytest
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
+from thanksio_connect.refresh.row import Failure, Key, Row, Status, renewed_values
+from thanksio_connect.refresh.rows import UtcNow
 
 from tests.integration.browsing import make_user
 from tests.unit.model.provider import Token
@@ -22,8 +24,6 @@ from tests.unit.model.rows import ModelRow, Statements
 from thanksio_connect.client.tokens import TokenSet
 from thanksio_connect.models import ThanksIOConnection
 from thanksio_connect.refresh import rows, schedule
-from thanksio_connect.refresh.row import Failure, Key, Row, Status, renewed_values
-from thanksio_connect.refresh.rows import UtcNow
 
 SEQUENCES, LENGTH = 60, 12
 WORKERS = 2

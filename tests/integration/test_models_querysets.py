@@ -12,11 +12,11 @@ from django.core.exceptions import FieldError
 from django.core.management import call_command
 from django.db import IntegrityError, transaction
 from django.forms.models import model_to_dict
+from thanksio_connect.models.stale_writes import GUARDED_COLUMNS
 
 from tests.integration.browsing import make_user
 from tests.integration.stored import TOKENS, ciphertexts, connect, load, stored
 from thanksio_connect.models import ThanksIOConnection
-from thanksio_connect.models.stale_writes import GUARDED_COLUMNS
 
 pytestmark = pytest.mark.django_db
 

@@ -15,10 +15,10 @@ from django.db import DatabaseError, transaction
 from django.forms import modelform_factory
 from django.test import Client
 from django.utils import timezone
+from thanksio_connect.models.stale_writes import GUARDED_COLUMNS
 
 from tests.integration.stored import HOUR, NEWER, TOKENS, connect, load, renew, stored
 from thanksio_connect.models import ThanksIOConnection
-from thanksio_connect.models.stale_writes import GUARDED_COLUMNS
 
 pytestmark = pytest.mark.django_db
 

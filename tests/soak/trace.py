@@ -11,10 +11,11 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from thanksio_connect.refresh import journal
 from thanksio_connect.refresh.engine import Renewal
 from thanksio_connect.refresh.guard import Guard
 from thanksio_connect.refresh.row import Row
+
+from thanksio_connect.refresh import journal
 
 BEFORE_SECONDS, AFTER_SECONDS = 4.0, 12.0
 

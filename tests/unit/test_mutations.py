@@ -37,6 +37,8 @@ from functools import partial
 from typing import Any
 
 import pytest
+from thanksio_connect.refresh.row import Failure, Row
+from thanksio_connect.refresh.steps import Claim, Current, Load, Pause, Post, Request, Store
 
 from tests.unit.model.explorer import explore
 from tests.unit.model.provider import Token
@@ -44,8 +46,6 @@ from tests.unit.model.rows import ModelRow, Seen, Statements
 from tests.unit.model.state import AUTOCOMMIT, CALLERS, SQLITE, Caller, Scenario, Violation
 from thanksio_connect.exceptions import InvalidGrant, RefreshInProgress, ThanksIOConfigurationError
 from thanksio_connect.refresh import protocol
-from thanksio_connect.refresh.row import Failure, Row
-from thanksio_connect.refresh.steps import Claim, Current, Load, Pause, Post, Request, Store
 
 
 class NoLease(Statements):

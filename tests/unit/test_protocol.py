@@ -6,6 +6,17 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from thanksio_connect.refresh.steps import (
+    Claim,
+    Conclude,
+    Fail,
+    Load,
+    Pause,
+    Post,
+    Release,
+    Request,
+    Store,
+)
 
 from tests.unit.model.provider import Token
 from tests.unit.model.rows import ModelRow
@@ -24,17 +35,6 @@ from thanksio_connect.exceptions import (
     TokenUndecryptable,
 )
 from thanksio_connect.refresh.protocol import SECOND_LOOKS, renewal
-from thanksio_connect.refresh.steps import (
-    Claim,
-    Conclude,
-    Fail,
-    Load,
-    Pause,
-    Post,
-    Release,
-    Request,
-    Store,
-)
 
 ROW = ModelRow()
 NEWER = ModelRow(version=2, token=Token(0, 2)).as_row()

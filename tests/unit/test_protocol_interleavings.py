@@ -15,13 +15,13 @@ import os
 from dataclasses import replace
 
 import pytest
+from thanksio_connect.refresh.steps import Request
 
 from tests.unit.model.explorer import explore, replay
 from tests.unit.model.provider import Grant, Provider, Token
 from tests.unit.model.rows import ModelRow
 from tests.unit.model.state import AUTOCOMMIT, CALLERS, SQLITE, Caller, Scenario
 from tests.unit.model.world import FAULTS
-from thanksio_connect.refresh.steps import Request
 
 MORE_FAULTS = int(os.environ.get("THANKSIO_TEST_MORE_FAULTS", "0"))
 

@@ -15,7 +15,7 @@ from django.views.decorators.debug import sensitive_variables
 from ..client.oauth import new_code_verifier, s256_challenge
 from ..client.tokens import Secret
 from ..conf import app_settings, oauth_client
-from ..fields import EncryptedValue
+from ..fields import sealed
 from ..models import AuthorizationRequest
 from . import started
 from .addresses import redirect_uri, safe_next
@@ -64,7 +64,7 @@ def start_authorization(request: HttpRequest, *, next_url: str = "") -> StartedA
         state_digest=digest(state),
         browser_digest=digest(nonce),
         user_id=user_pk,
-        code_verifier=EncryptedValue(plaintext=verifier.reveal() if verifier else ""),  # masked in every frame
+        code_verifier=sealed(verifier.reveal() if verifier else ""),  # masked in every frame
         redirect_uri=uri,
         next_url=safe_next(request, next_url),
         expires_at=now + timedelta(seconds=app_settings.state_ttl_seconds),

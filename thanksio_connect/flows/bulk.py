@@ -28,8 +28,8 @@ from ..exceptions import (
     Throttled,
     TokenUndecryptable,
 )
-from ..models import ThanksIOConnection
-from ..refresh import engine
+from ..models import ConnectionTokens, ThanksIOConnection
+from ..refresh import doors
 from .pace import Pace
 from .selection import Selection
 
@@ -88,12 +88,12 @@ def refresh_one(connection: ThanksIOConnection, *, force: bool = False) -> Outco
     ``force`` tries a row whose backoff still lasts.
     """
     try:
-        renewed = engine.renew_unless_taken(connection, force=force and not connection.needs_reconnect)
+        renewed = doors.renew_unless_taken(connection.tokens, force=force and not connection.needs_reconnect)
     except Throttled:
         raise
     except (NotConnected, RefreshInProgress):
         return Outcome.SKIPPED
-    except ReconnectRequired:
+    except (ReconnectRequired, ConnectionTokens.DoesNotExist):
         return Outcome.RECONNECT_REQUIRED
     except TokenUndecryptable:
         return Outcome.UNDECRYPTABLE
@@ -235,13 +235,14 @@ class BulkRefresh:
 
 
 def _key_fits_some_row() -> bool:
-    rows = ThanksIOConnection.objects.filter(status=ThanksIOConnection.Status.CONNECTED)
-    return any(_key_fits(connection) for connection in rows.order_by("-last_refreshed_at", "-pk")[:KEY_SAMPLE_SIZE])
+    rows = ThanksIOConnection.objects.connected().order_by("-tokens__last_refreshed_at", "-pk")
+    return any(_key_fits(connection) for connection in rows[:KEY_SAMPLE_SIZE])
 
 
 def _key_fits(connection: ThanksIOConnection) -> bool:
     try:
-        connection.refresh_token  # noqa: B018 - reading decrypts
+        if stored := connection.tokens.refresh_token:
+            stored.reveal()
     except TokenUndecryptable:
         return False
     return True

@@ -10,20 +10,22 @@ from __future__ import annotations
 import enum
 import logging
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from django.db import router
+from django.db import DatabaseError, InterfaceError, router
 from django.http import HttpRequest
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
+from ..client.interruption import Errand
 from ..client.oauth import OAuthClient
 from ..client.tokens import Secret, TokenSet
 from ..conf import app_settings, oauth_client
-from ..exceptions import InvalidState, NotSent, OAuthError
+from ..exceptions import InvalidState, NotSent, OAuthError, ThanksIOConfigurationError, ThanksIOError
 from ..models import AuthorizationRequest, ThanksIOConnection
 from . import started
 from .account import find_thanksio_user_id
@@ -33,6 +35,7 @@ from .response import AuthorizationResponse
 
 logger = logging.getLogger("thanksio_connect")
 
+OWN_ERRORS = (ThanksIOError, ThanksIOConfigurationError, DatabaseError, InterfaceError)
 _WAIT_SECONDS = 3.0
 _POLL_SECONDS = 0.1
 
@@ -113,22 +116,36 @@ def _finish(
     if response.error:
         return _refused(request, response, opened)
     client = oauth_client()
-    user: Any = request.user
-    verifier = Secret(opened.code_verifier) if opened.code_verifier else None
+    verifier = Secret(opened.code_verifier.reveal()) if opened.code_verifier else None
     before = _account_before(opened)  # now: nothing that may fail shall stand between the tokens and their row
     if not _consume(opened):
         return _finished_elsewhere(request, since)
     # From here on a second callback with this state waits for us, unless the mark is gone.
+    exchange = Errand(lambda: _exchange(client, response, opened, verifier))
     try:
-        token_set = _exchange(client, response, opened, verifier)
-    except Exception:
-        started.forget(request, response.state_digest)
+        connection = _stored(request, response, exchange)
+    except OWN_ERRORS:
         raise
-    connection = ThanksIOConnection.objects.connect(
-        user, token_set, thanksio_user_id=lambda: find_thanksio_user_id(token_set)
-    )
+    except BaseException:  # a worker's time-out: the code is spent, so what it brings is stored first
+        with suppress(*OWN_ERRORS):
+            _stored(request, response, exchange)
+        raise
     changed = bool(before and before != connection.thanksio_user_id)
     return Outcome(Answer.CONNECTED, opened.next_url, account_changed=changed)
+
+
+@sensitive_variables()
+def _stored(request: HttpRequest, response: AuthorizationResponse, exchange: Errand[TokenSet]) -> ThanksIOConnection:
+    """Wait for the tokens and store them. May be called again."""
+    token_set = exchange.wait()
+    if not isinstance(token_set, TokenSet):
+        started.forget(request, response.state_digest)
+        raise token_set
+    user: Any = request.user
+    connection: ThanksIOConnection = ThanksIOConnection.objects.connect(
+        user, token_set, thanksio_user_id=lambda: find_thanksio_user_id(token_set)
+    )
+    return connection
 
 
 def _check_issuer(response: AuthorizationResponse) -> None:
@@ -181,9 +198,10 @@ def _exchange(
 
 
 def _account_before(opened: AuthorizationRequest) -> str | None:
-    connections = ThanksIOConnection.objects.using(router.db_for_write(ThanksIOConnection))
-    before: str | None = connections.filter(user_id=opened.user_id).values_list("thanksio_user_id", flat=True).first()
-    return before
+    """The account that was connected; reads each column, so that a missing one is found before the code is spent."""
+    connections = ThanksIOConnection.objects.using(router.db_for_write(ThanksIOConnection)).select_related("tokens")
+    before = connections.filter(user_id=opened.user_id).first()
+    return None if before is None else before.thanksio_user_id
 
 
 def _finished_elsewhere(request: HttpRequest, since: datetime) -> Outcome:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 
 from django.db import router
 
 from ..exceptions import TokenUndecryptable
-from ..fields import EncryptedValue
-from ..models import ThanksIOConnection, UncommittedRenewal
-from ..refresh import journal
+from ..fields import LazySecret
+from ..models import ConnectionTokens
 
 PAGE_SIZE = 200
 
@@ -27,35 +25,22 @@ class Summary:
 def reencrypt_all() -> Summary:
     """Go over the table page by page. A row that no key fits is left as it is, and counted."""
     summary = Summary()
-    using = router.db_for_write(ThanksIOConnection)
-    _reencrypt_journal(using)
-    rows = ThanksIOConnection._base_manager.using(using)
-    last = None
-    while True:
-        page = list((rows if last is None else rows.filter(pk__gt=last)).order_by("pk")[:PAGE_SIZE])
-        if not page:
-            return summary
+    rows = ConnectionTokens._base_manager.using(router.db_for_write(ConnectionTokens))
+    last = ""
+    while page := list(rows.filter(pk__gt=last).order_by("pk")[:PAGE_SIZE]):
         last = page[-1].pk
-        for connection in page:
-            stored: list[EncryptedValue] = [connection.__dict__[name] for name in ("access_token", "refresh_token")]
+        for tokens in page:
             try:
-                access_token, refresh_token = (value.reencrypted() for value in stored)
+                fresh = {name: _reencrypted(getattr(tokens, name)) for name in ("access_token", "refresh_token")}
             except TokenUndecryptable:
                 summary.undecryptable += 1
                 continue
             # The version stays: a renewal in flight must still find it when it stores its pair.
-            written = rows.filter(pk=connection.pk, version=connection.version).update(
-                access_token=access_token, refresh_token=refresh_token
-            )
+            written = rows.filter(pk=tokens.pk, version=tokens.version).update(**fresh)
             summary.reencrypted += written
             summary.changed_meanwhile += 1 - written
+    return summary
 
 
-def _reencrypt_journal(using: str) -> None:
-    """First, so that a pair which goes from there to its row meanwhile is there under the newest key."""
-    if not journal.may_have_entries(using):
-        return
-    with journal.entries_of(using, UncommittedRenewal) as entries:
-        for pk, pair in list(entries.filter(pair__isnull=False).values_list("pk", "pair")):
-            with contextlib.suppress(TokenUndecryptable):
-                entries.filter(pk=pk).update(pair=journal.reencrypted(ThanksIOConnection, str(pair)))
+def _reencrypted(value: str) -> str:
+    return value.reencrypted() if isinstance(value, LazySecret) else value

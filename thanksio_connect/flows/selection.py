@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import router
 from django.db.models import Q, QuerySet
-from django.utils import timezone
 
+from ..fields import utc_now
 from ..models import ThanksIOConnection
 
 PAGE_SIZE = 200
@@ -24,19 +23,20 @@ class Selection:
     within: timedelta | None = None
     everything: bool = False
     users: Sequence[Any] = ()
-    now: datetime = field(default_factory=timezone.now)
+    now: datetime = field(default_factory=utc_now)
 
     def rows(self) -> QuerySet[ThanksIOConnection]:
         """The selected rows, in no order."""
-        rows: QuerySet[ThanksIOConnection] = ThanksIOConnection.objects.using(router.db_for_write(ThanksIOConnection))
+        using = router.db_for_write(ThanksIOConnection)
+        rows: QuerySet[ThanksIOConnection] = ThanksIOConnection.objects.using(using).select_related("tokens")
         if self.users:
             return rows.filter(user_id__in=[user.pk for user in self.users])
-        rows = rows.filter(status=ThanksIOConnection.Status.CONNECTED)
+        rows = rows.filter(tokens__status=ThanksIOConnection.Status.CONNECTED)
         if self.everything:
             return rows
-        due = Q(next_refresh_at__lte=self.now)
+        due = Q(tokens__next_refresh_at__lte=self.now)
         if self.within is not None:
-            due |= Q(expires_at__lte=self.now + self.within, failure_count=0)
+            due |= Q(tokens__expires_at__lte=self.now + self.within, tokens__failure_count=0)
         return rows.filter(due)
 
     @property
@@ -46,19 +46,20 @@ class Selection:
 
     def pages(self, limit: int | None = None) -> Iterator[list[ThanksIOConnection]]:
         """The rows by keyset, one page in memory at a time, each row once; the longest due first."""
-        key = ("next_refresh_at", "pk") if self.is_due_only else ("pk",)
-        last: ThanksIOConnection | None = None
+        key = ("tokens__next_refresh_at", "pk") if self.is_due_only else ("pk",)
+        last: tuple[datetime, Any] | None = None
         while limit is None or limit > 0:
             rows = self.rows()
             if last is not None and self.is_due_only:
-                same = Q(next_refresh_at=last.next_refresh_at, pk__gt=last.pk)
-                rows = rows.filter(Q(next_refresh_at__gt=last.next_refresh_at) | same)
+                same = Q(tokens__next_refresh_at=last[0], pk__gt=last[1])
+                rows = rows.filter(Q(tokens__next_refresh_at__gt=last[0]) | same)
             elif last is not None:
-                rows = rows.filter(pk__gt=last.pk)
+                rows = rows.filter(pk__gt=last[1])
             page = list(rows.order_by(*key)[: PAGE_SIZE if limit is None else min(PAGE_SIZE, limit)])
-            if not page or (last is not None and page[-1].pk == last.pk):
+            if not page or (last is not None and page[-1].pk == last[1]):
                 return  # the latter: a time that was written by hand, and that the database compares otherwise
-            last = copy(page[-1])  # the engine brings the instance up to date
+            # Now: the engine brings the instance up to date.
+            last = (page[-1].tokens.next_refresh_at if self.is_due_only else self.now, page[-1].pk)
             yield page
             if limit is not None:
                 limit -= len(page)

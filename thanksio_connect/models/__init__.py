@@ -1,8 +1,8 @@
-"""The rows: one connection for a user, one authorization request for each flow that was started, and the journal."""
+"""The rows: a connection for a user, its tokens, and an authorization request for each flow that was started."""
 
 from .authorization_request import AuthorizationRequest
 from .connection import ThanksIOConnection
 from .manager import ThanksIOConnectionManager
-from .uncommitted_renewal import UncommittedRenewal
+from .tokens import ConnectionTokens
 
-__all__ = ["AuthorizationRequest", "ThanksIOConnection", "ThanksIOConnectionManager", "UncommittedRenewal"]
+__all__ = ["AuthorizationRequest", "ConnectionTokens", "ThanksIOConnection", "ThanksIOConnectionManager"]

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from ..fields import EncryptedTokenField
+from ..fields import EncryptedTokenField, LazySecret
 
 
 class AuthorizationRequest(models.Model):
@@ -20,7 +20,7 @@ class AuthorizationRequest(models.Model):
         related_name="+",
         verbose_name=_("user"),
     )
-    code_verifier: str = EncryptedTokenField(_("code verifier"), blank=True, default="", editable=False)
+    code_verifier: LazySecret = EncryptedTokenField(_("code verifier"), blank=True, default="", editable=False)
     redirect_uri = models.TextField(_("redirect URI"))
     next_url = models.TextField(_("next URL"), blank=True, default="")
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
+from datetime import datetime
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
@@ -13,19 +13,21 @@ from django.views.decorators.debug import sensitive_variables
 
 from .. import signals
 from ..client.api import ThanksIOClient
+from ..client.tokens import Secret
 from ..client.transport import Transport
-from ..conf import app_settings, transport_config
-from ..fields import EncryptedTokenField
-from ..refresh import engine, schedule
-from ..refresh.row import Status
+from ..conf import app_settings, project_setting, transport_config
+from ..exceptions import ReconnectRequired
+from ..refresh import doors
+from ..refresh.token_row import Status
 from .manager import ThanksIOConnectionManager
-from .stale_writes import GuardedModel
+from .tokens import ConnectionTokens
 
 
-class ThanksIOConnection(GuardedModel):
-    """A user's connection to a thanks.io account.
+class ThanksIOConnection(models.Model):
+    """A user's connection to a thanks.io account: whose it is. The project may join, lock, save and show it.
 
-    Its token columns are written by the refresh engine and by ``objects.connect()`` alone: ``save()`` leaves them out.
+    What the refresh engine knows is in :class:`ConnectionTokens`, and read through the properties. A connection without
+    tokens (made by hand, or half of a fixture) needs its owner to connect again.
     """
 
     Status = Status
@@ -36,47 +38,36 @@ class ThanksIOConnection(GuardedModel):
         related_name="thanksio_connection",
         verbose_name=_("user"),
     )
-    access_token: str = EncryptedTokenField(_("access token"), editable=False)
-    refresh_token: str = EncryptedTokenField(_("refresh token"), editable=False, blank=True, default="")
-    token_type = models.CharField(_("token type"), max_length=40, default="Bearer", editable=False)
-    scope = models.TextField(_("scope"), blank=True, default="", editable=False)
-    expires_at = models.DateTimeField(_("expires at"), null=True, blank=True, editable=False)
-    status = models.CharField(
-        _("status"), max_length=20, choices=Status.choices, default=Status.CONNECTED, editable=False
-    )
-    version = models.PositiveBigIntegerField(_("version"), default=1, editable=False)
-    grant_id = models.UUIDField(default=uuid.uuid4, editable=False)  # tells apart grants that came to use one version
-    lease_id = models.UUIDField(_("lease"), null=True, blank=True, editable=False)
-    lease_expires_at = models.DateTimeField(_("lease expires at"), null=True, blank=True, editable=False)
-    outcome_unknown = models.BooleanField(
-        _("outcome unknown"),
-        default=False,
-        editable=False,
-        help_text=_("A renewal was sent and no answer came: thanks.io may have spent the stored refresh token."),
-    )
-    rejection_count = models.PositiveSmallIntegerField(_("rejections in a row"), default=0, editable=False)
-    next_refresh_at = models.DateTimeField(_("next refresh at"), default=timezone.now, editable=False)
-    failure_count = models.PositiveIntegerField(_("failures in a row"), default=0, editable=False)
-    last_error_code = models.CharField(_("last error"), max_length=40, blank=True, default="", editable=False)
-    last_refreshed_at = models.DateTimeField(_("last refreshed at"), null=True, blank=True, editable=False)
-    connected_at = models.DateTimeField(_("connected at"), default=timezone.now, editable=False)
     thanksio_user_id = models.CharField(_("thanks.io user id"), max_length=100, blank=True, default="", editable=False)
+    connected_at = models.DateTimeField(_("connected at"), default=timezone.now, editable=False)
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated at"), auto_now=True)
 
+    tokens: ConnectionTokens
     objects = ThanksIOConnectionManager()
 
     class Meta:
         verbose_name = _("thanks.io connection")
         verbose_name_plural = _("thanks.io connections")
-        indexes = [models.Index(fields=["status", "next_refresh_at"], name="thanksio_connect_due")]
 
     def __str__(self) -> str:
         return _("thanks.io connection of user %(user)s") % {"user": self.user_id}
 
     @property
+    def _tokens(self) -> ConnectionTokens | None:
+        try:
+            return self.tokens
+        except ConnectionTokens.DoesNotExist:
+            return None
+
+    @property
+    def status(self) -> str:
+        """``connected`` or ``reconnect_required``, as loaded."""
+        return Status.RECONNECT_REQUIRED if self._tokens is None else Status(self._tokens.status)
+
+    @property
     def is_connected(self) -> bool:
-        """Whether the row, as loaded, is in order."""
+        """Whether the connection, as loaded, is in order."""
         return self.status == Status.CONNECTED
 
     @property
@@ -84,17 +75,36 @@ class ThanksIOConnection(GuardedModel):
         """Whether only the owner can make it work again: show the Reconnect button."""
         return self.status == Status.RECONNECT_REQUIRED
 
+    @property
+    def expires_at(self) -> datetime | None:
+        """When the access token expires, if that is known; aware or naive as the project's ``USE_TZ`` says."""
+        return None if self._tokens is None else _as_the_project_has_it(self._tokens.expires_at)
+
+    @property
+    def next_refresh_at(self) -> datetime | None:
+        """When the command renews the tokens."""
+        return None if self._tokens is None else _as_the_project_has_it(self._tokens.next_refresh_at)
+
+    @property
+    def last_refreshed_at(self) -> datetime | None:
+        """When the tokens were last renewed; None if they are the first."""
+        return None if self._tokens is None else _as_the_project_has_it(self._tokens.last_refreshed_at)
+
+    @property
+    def last_error_code(self) -> str:
+        """Why the last renewal failed; empty after one that went well."""
+        return "no_tokens" if self._tokens is None else self._tokens.last_error_code
+
     @sensitive_variables()
     def get_access_token(self) -> str:
-        """A usable access token, renewed first if less than the leeway is left; costs no query while it is fresh.
+        """A usable access token, renewed first if less than the leeway is left.
 
-        Raises :class:`~thanksio_connect.exceptions.ReconnectRequired`, ``RefreshInProgress``, ``TokenUndecryptable``,
+        Costs no query while it is fresh and was read within a minute. Raises
+        :class:`~thanksio_connect.exceptions.ReconnectRequired`, ``RefreshInProgress``, ``TokenUndecryptable``,
         ``NotConnected``, a ``TransportError`` or ``InvalidTokenResponse`` when the token has expired and could not be
         renewed, and ``ThanksIOConfigurationError``. Inside ``atomic()`` the new pair survives a rollback.
         """
-        if schedule.needs_renewal(self):
-            engine.renew_if_needed(self)
-        return self.access_token
+        return doors.access_token(self._tokens_to_use())
 
     async def aget_access_token(self) -> str:
         """As :meth:`get_access_token`; a cancelled request does not lose a renewal that is under way."""
@@ -106,7 +116,12 @@ class ThanksIOConnection(GuardedModel):
         With ``force`` a connection that needs its owner, or that thanks.io asked to leave alone for a while, is tried
         too. Always raises when the renewal fails; see :meth:`get_access_token` for what.
         """
-        engine.renew(self, force=force)
+        doors.renew(self._tokens_to_use(), force=force)
+
+    def _tokens_to_use(self) -> ConnectionTokens:
+        if self._tokens is None:
+            raise ReconnectRequired(code="no_tokens")
+        return self._tokens
 
     def disconnect(self) -> None:
         """Delete the connection; sends ``disconnected`` after the commit. A refresh in flight can't bring it back.
@@ -118,13 +133,33 @@ class ThanksIOConnection(GuardedModel):
         deleted, _rows = self.delete(using=using)
         self.pk = pk  # receivers can tell which one it was
         if deleted:
-            transaction.on_commit(lambda: engine.announce(signals.disconnected, self), using=using)
+            transaction.on_commit(
+                lambda: signals.disconnected.send_robust(sender=ThanksIOConnection, connection=self), using=using
+            )
 
     @property
     def api(self) -> ThanksIOClient:
         """A client for API v2 with this connection's bearer token, renewed when thanks.io refuses it."""
         return ThanksIOClient(
-            api_url=app_settings.api_url,
-            transport=Transport(transport_config()),
-            tokens=engine.TokenSource(self),
+            api_url=app_settings.api_url, transport=Transport(transport_config()), tokens=_Bearer(self)
         )
+
+
+class _Bearer:
+    """What the API client asks for tokens (see :class:`thanksio_connect.client.api.TokenSource`)."""
+
+    def __init__(self, connection: ThanksIOConnection) -> None:
+        self._connection = connection
+
+    def get_access_token(self) -> str:
+        return self._connection.get_access_token()
+
+    def renew(self, rejected_access_token: Secret) -> None:
+        doors.renew_rejected(self._connection._tokens_to_use(), rejected_access_token)
+
+
+def _as_the_project_has_it(moment: datetime | None) -> datetime | None:
+    """A moment aware, or naive in the project's time zone where it does without zones."""
+    if moment is None or project_setting("USE_TZ", True):
+        return moment
+    return timezone.make_naive(moment, timezone.get_default_timezone())

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from django.db import DatabaseError, IntegrityError, InterfaceError, models, router, transaction
+from django.db import DatabaseError, IntegrityError, InterfaceError, connections, models, router, transaction
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
 from .. import signals
 from ..client.tokens import TokenSet
 from ..exceptions import NotConnected
-from ..fields import EncryptedValue
-from ..refresh import connections as databases
-from ..refresh import engine
-from ..refresh.row import granted_values
-from .stale_writes import GuardedQuerySet
+from ..fields import utc_now
+from ..refresh import database_facts as facts
+from ..refresh import sessions, statements
+from ..refresh.rollback_guard import GRANT_ID
+from ..refresh.token_row import Status, granted_values
+from .tokens import ConnectionTokens
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractBaseUser
@@ -27,15 +30,40 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("thanksio_connect")
 
-ACCOUNT_BUDGET_SECONDS = 5.0
+
+@dataclass(frozen=True)
+class _Granted:
+    """A grant as it was written."""
+
+    connection: ThanksIOConnection
+    created: bool
+    account_before: str
 
 
-class ThanksIOConnectionManager(models.Manager["ThanksIOConnection"].from_queryset(GuardedQuerySet)):  # type: ignore[misc]
+class ThanksIOConnectionQuerySet(models.QuerySet["ThanksIOConnection"]):
+    """Connections by their state. Each brings its tokens along."""
+
+    def connected(self) -> ThanksIOConnectionQuerySet:
+        """Those that work."""
+        return self.select_related("tokens").filter(tokens__status=Status.CONNECTED)
+
+    def needing_reconnect(self) -> ThanksIOConnectionQuerySet:
+        """Those that only their owners can make work again."""
+        is_theirs = models.Q(tokens=None) | models.Q(tokens__status=Status.RECONNECT_REQUIRED)
+        return self.select_related("tokens").filter(is_theirs)
+
+    def due(self) -> ThanksIOConnectionQuerySet:
+        """Those that ``refresh_thanksio_tokens`` would renew now."""
+        return self.connected().filter(tokens__next_refresh_at__lte=utc_now())
+
+
+class ThanksIOConnectionManager(models.Manager["ThanksIOConnection"].from_queryset(ThanksIOConnectionQuerySet)):  # type: ignore[misc]
     """Finds and makes connections."""
 
     def for_user(self, user: AbstractBaseUser) -> ThanksIOConnection:
-        """The user's connection. Raises :class:`~thanksio_connect.exceptions.NotConnected`."""
-        connection: ThanksIOConnection | None = self.filter(user_id=user.pk).first() if user.pk else None
+        """The user's connection, with its tokens, in one query. Raises ``NotConnected``."""
+        mine = self.select_related("tokens").filter(user_id=user.pk)
+        connection: ThanksIOConnection | None = mine.first() if user.pk else None
         if connection is None:
             raise NotConnected
         return connection
@@ -53,61 +81,96 @@ class ThanksIOConnectionManager(models.Manager["ThanksIOConnection"].from_querys
         ``token_set`` may be the token endpoint's JSON (RFC 6749 5.1). A refresh that is in flight for the old grant
         can't overwrite the new one. In autocommit a write that fails is tried again for a minute; in a transaction
         of the caller's it is part of that. A callable ``thanksio_user_id`` is asked once the tokens are stored. Raises
-        :class:`~thanksio_connect.exceptions.InvalidTokenResponse` for a mapping that is no token response.
+        :class:`~thanksio_connect.exceptions.InvalidTokenResponse` for a mapping that is no token response, and the
+        database's error, with a log record of level CRITICAL, if the tokens could not be stored.
         """
         if not isinstance(token_set, TokenSet):
             token_set = TokenSet.from_response(token_set)
         using = self._db or router.db_for_write(self.model)
-        nested = databases.in_transaction(using)
         known = "" if callable(thanksio_user_id) else thanksio_user_id
-        values = granted_values(token_set, now=timezone.now())
-        for name in ("access_token", "refresh_token"):  # masked in every frame, encrypted once
-            values[name] = EncryptedValue(plaintext=values[name])
-        if known:  # else an earlier one stays: nothing says that it is another account
-            values["thanksio_user_id"] = known
-        write = partial(self._grant, user.pk, values)
-        created, before, connection = write(using) if nested else databases.persist(using, write)
-        connection._state.db = using
+        granted = self._store(user.pk, granted_values(token_set), known, using)
+        connection = granted.connection
         if callable(thanksio_user_id) and (known := thanksio_user_id()):
             self._name_account(connection, known, using)
-        changed = before != known if before and known else None
-        transaction.on_commit(
-            lambda: engine.announce(signals.connected, connection, created=created, account_changed=changed),
-            using=using,
+        changed = granted.account_before != known if granted.account_before and known else None
+        announce = partial(
+            signals.connected.send_robust,
+            sender=ConnectionTokens._meta.get_field("connection").related_model,
+            connection=connection,
+            created=granted.created,
+            account_changed=changed,
         )
+        setattr(announce, GRANT_ID, connection.tokens.pk)
+        transaction.on_commit(announce, using=using)
         return connection
 
-    def _grant(
-        self, user_pk: Any, values: Mapping[str, Any], using: str
-    ) -> tuple[bool, str | None, ThanksIOConnection]:
-        """Replace the user's row, or insert one. Returns whether it was inserted, the account before, and the row."""
+    def _store(self, user_pk: Any, values: Mapping[str, Any], account: str, using: str) -> _Granted:
+        """Store a grant durably, or as a part of the caller's transaction."""
+        try:
+            if facts.in_transaction(using):
+                granted = self._grant(user_pk, values, account, using)
+            else:
+                granted = sessions.on_any_session(
+                    using,
+                    lambda session: self._grant(user_pk, values, account, session),
+                    budget_seconds=sessions.STORE_BUDGET_SECONDS,
+                )
+        except (DatabaseError, InterfaceError) as error:
+            logger.critical(
+                "The tokens that thanks.io gave for user %s could not be stored (%s): the user has to connect again. "
+                "If a table or a column is missing or too short, run manage.py migrate.",
+                user_pk,
+                type(error).__name__,
+            )
+            raise
+        for row in (granted.connection, granted.connection.tokens):
+            row._state.db = using
+        return granted
+
+    def _grant(self, user_pk: Any, values: Mapping[str, Any], account: str, using: str) -> _Granted:
+        """Replace the user's grant, or insert one."""
+        nested = facts.in_transaction(using)
         rows = self.model._base_manager.using(using).filter(user_id=user_pk)
-        changes = {**values, "version": models.F("version") + 1, "updated_at": timezone.now()}
-        before = rows.values_list("thanksio_user_id", flat=True).first()
-        if rows.update(**changes):
-            return False, before, rows.get()
+        now = timezone.now()
+        with transaction.atomic(using=using):
+            waits = facts.lock_wait(connections[using], statements.LOCK_WAIT_SECONDS)
+            with nullcontext() if nested else waits:
+                created = not rows.update(connected_at=now, updated_at=now) and self._insert(user_pk, now, using)
+            before: str = rows.values_list("thanksio_user_id", flat=True).get()
+            if account:  # else an earlier one stays: nothing says that it is another account
+                rows.update(thanksio_user_id=account)
+            pk = rows.values_list("pk", flat=True).get()
+            tokens = ConnectionTokens._base_manager.using(using)
+            if not tokens.filter(connection_id=pk).update(**values):
+                tokens.bulk_create([ConnectionTokens(connection_id=pk, **values)])  # which sends no signal
+            return _Granted(rows.select_related("tokens").get(), created, before)
+
+    def _insert(self, user_pk: Any, now: Any, using: str) -> bool:
+        """Insert the connection. Returns False if another session did just now."""
         try:
             with transaction.atomic(using=using):
-                self.model._base_manager.using(using).create(user_id=user_pk, **values)
+                self.model._base_manager.using(using).create(user_id=user_pk, connected_at=now)
         except IntegrityError:
-            if not rows.update(**changes):
+            if not self.model._base_manager.using(using).filter(user_id=user_pk).update(connected_at=now):
                 raise
-            return False, before, rows.get()
-        return True, before, rows.get()
+            return False
+        return True
 
     def _name_account(self, connection: ThanksIOConnection, thanksio_user_id: str, using: str) -> None:
         """Write down whose account it is: good to know, but the tokens are stored, and nothing may hide that."""
 
-        def write(using: str) -> None:
-            # Not by version: a renewal in between keeps the account, a reconnect does not.
-            rows = self.model._base_manager.using(using).filter(pk=connection.pk)
-            rows.filter(grant_id=connection.grant_id).update(thanksio_user_id=thanksio_user_id)
+        def write(session: str) -> None:
+            # By the grant: a renewal in between keeps the account, a reconnect does not.
+            grant = ConnectionTokens._base_manager.using(session).filter(pk=connection.tokens.pk)
+            if grant.exists():
+                rows = self.model._base_manager.using(session).filter(pk=connection.pk)
+                rows.update(thanksio_user_id=thanksio_user_id)
 
-        if databases.in_transaction(using):
+        if facts.in_transaction(using):
             write(using)
         else:
             try:
-                databases.persist(using, write, budget_seconds=ACCOUNT_BUDGET_SECONDS)
+                sessions.on_any_session(using, write)
             except (DatabaseError, InterfaceError) as error:
                 logger.warning("The thanks.io account's name could not be stored (%s).", type(error).__name__)
-        connection.adopt({"thanksio_user_id": thanksio_user_id})
+        connection.thanksio_user_id = thanksio_user_id

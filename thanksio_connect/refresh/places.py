@@ -1,62 +1,198 @@
-"""Where each step of a renewal touches the database. Chosen before anything is sent.
+"""Where each step of a renewal touches the database. Known before anything is sent.
 
-=====================  ===================================================================================
-the caller stands      the engine works
-=====================  ===================================================================================
-in autocommit          on the caller's connection; a store that fails goes on over private connections
-in a transaction       on private connections (PostgreSQL, MariaDB), so a rollback of the caller's changes nothing
-in a transaction that  on the caller's connection, in savepoints, waiting for nobody, with a guard that writes the pair
-holds the row, or on   again after a rollback, and with an entry in the journal that tells others meanwhile
-SQLite
-in a TestCase          as above, without the journal: nobody else sees the rows
-=====================  ===================================================================================
+==================================  ============================================================================
+the caller stands                   the engine works
+==================================  ============================================================================
+in autocommit                       on the caller's connection; a store that fails goes on over private sessions
+in a transaction                    on private sessions (PostgreSQL, MariaDB): its rollback changes nothing
+in a transaction whose token row    on the caller's connection, in savepoints, with the rollback guard
+a private session can't see, or
+sees otherwise; or on SQLite
+in a ``TestCase``                   on the caller's connection, silently, without the guard
+==================================  ============================================================================
 """
 
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from django.db import connections
 
-from . import connections as databases
-from .callers_transaction import CallersTransaction, InTestCase
-from .place import OwnConnections, Place
-from .row import Key
+from ..exceptions import RefreshInProgress
+from . import database_facts as facts
+from . import sessions, statements
+from .rollback_guard import Guard
+from .statements import Claimed, Stored
+from .token_row import Failure, Key, Row, new_id
 
 logger = logging.getLogger("thanksio_connect")
 
-# MariaDB locks the row for a child of it: two transactions with a child each would wait for one another.
-SHARED_LOCK_SECONDS = 5.0
+T = TypeVar("T")
+# How long one whose token still lives waits for a lock.
+LIVING_LOCK_WAIT_SECONDS = 0.1
+# How long one whose transaction has its own connection waits for a second one before the first has to do.
+SESSION_WAIT_SECONDS = 2.0
 
 
-def choose(alias: str, key: Key, lease_seconds: float, *, must_renew: bool) -> Place | None:
-    """The place for this caller. None: only the caller's transaction would do, and the token still lives, so use it."""
-    if not databases.in_transaction(alias):
-        return Place(alias, key, lease_seconds)
-    if databases.testcase_blocks(alias):
-        return InTestCase(alias, key, lease_seconds)
-    callers = CallersTransaction(alias, key, lease_seconds)
-    if connections[alias].vendor != "sqlite":
-        own = OwnConnections(alias, key, lease_seconds)
-        reached = own.probe() or own.reaches_row()
-        if reached:
-            return own
-        if not must_renew:
-            return None
-        if not callers.probe() and reached is None:
-            own.probed = None
-            if not connections[alias].features.has_select_for_no_key_update:
-                own.patience_seconds = SHARED_LOCK_SECONDS
-            return own  # somebody else's lock: wait for it there
-        reason = "the transaction holds, or has just created, the connection's row"
-    elif not must_renew:
+class Place:
+    """The caller is in autocommit: each step is committed on its connection, or over private sessions."""
+
+    may_wait = True
+    second_look_seconds = 0.5
+    lock_wait_seconds = 5.0  # how long a claim waits for somebody else's lock on the row
+
+    def __init__(self, alias: str, key: Key, lease_seconds: float, *, is_urgent: bool) -> None:
+        self.alias = alias
+        self.key = key
+        self.lease_id = new_id()
+        self.lease_seconds = lease_seconds
+        self.is_urgent = is_urgent
+        self.claimed_at = 0.0  # on the monotonic clock
+
+    def commit(self, step: Callable[[str], T], *, budget_seconds: float = sessions.STEP_BUDGET_SECONDS) -> T:
+        """Run one short, repeatable step; it is committed when this returns."""
+        return sessions.on_any_session(self.alias, step, budget_seconds=budget_seconds)
+
+    def load(self) -> Row | None:
+        """Read the row as committed."""
+        return sessions.on_callers_connection(self.alias, lambda using: statements.load(using, self.key))
+
+    def claim(self) -> Claimed:
+        """Take the lease. Raises RefreshInProgress if somebody has the row locked."""
+        self.claimed_at = time.monotonic()
+        return self.commit(self._claim)
+
+    def _claim(self, using: str) -> Claimed:
+        wait = self.lock_wait_seconds if self.is_urgent else LIVING_LOCK_WAIT_SECONDS
+        try:
+            return statements.claim(using, self.key, self.lease_id, self.lease_seconds, lock_wait_seconds=wait)
+        except sessions.LOST_IN_TRANSIT as error:
+            if facts.is_lock_error(error):
+                raise RefreshInProgress(code="row_locked") from error
+            raise
+
+    def store(self, values: dict[str, Any], after_commit: Callable[[], object]) -> Stored:
+        """Make the pair durable, whatever it takes; ``after_commit`` runs once it is."""
+        stored = self.commit(self._store(values), budget_seconds=sessions.STORE_BUDGET_SECONDS)
+        if stored.stands:
+            after_commit()
+        return stored
+
+    def _store(self, values: dict[str, Any]) -> Callable[[str], Stored]:
+        return lambda using: statements.store(using, self.key, values)
+
+    def fail(self, row: Row, failure: Failure) -> Row:
+        """Give the lease back and record why."""
+        return self.commit(lambda using: statements.fail(using, self.key, self.lease_id, row, failure))
+
+    def conclude(self, code: str, *, access_token_dead: bool) -> bool:
+        """Write the verdict."""
+        return self.commit(
+            lambda using: statements.conclude(using, self.key, code, access_token_dead=access_token_dead)
+        )
+
+    def release(self) -> None:
+        """Give the lease back."""
+        self.commit(lambda using: statements.release(using, self.key, self.lease_id))
+
+
+class PrivateSessions(Place):
+    """The caller is in a transaction: each step opens a private session, commits and closes it."""
+
+    lock_wait_seconds = 2.0  # it may be the caller's own transaction that has the row locked
+    probed: Claimed | None = None
+
+    def commit(self, step: Callable[[str], T], *, budget_seconds: float = sessions.STEP_BUDGET_SECONDS) -> T:
+        """Run the step on fresh sessions until it is committed."""
+        return sessions.on_private_sessions(self.alias, step, budget_seconds=budget_seconds)
+
+    def load(self) -> Row | None:
+        """Read the row as committed."""
+        return self.commit(lambda using: statements.load(using, self.key))
+
+    def claim(self) -> Claimed:
+        """As elsewhere; the first claim was made while the place was chosen."""
+        probed, self.probed = self.probed, None
+        return probed or super().claim()
+
+    def sees_the_row(self, known: dict[str, Any], patience_seconds: float) -> bool:
+        """Claim the row, if a private session sees it, and sees the one that the caller has.
+
+        Another tenant's table may hold the same key: its row differs in owner or token. A row that is older than the
+        caller's was renewed in the caller's transaction.
+        """
+        self.claimed_at = time.monotonic()
+        with sessions.private_session(self.alias, patience_seconds=patience_seconds) as using:
+            # First a read: MariaDB's UPDATE would wait for a row that the caller has just inserted.
+            if (row := statements.load(using, self.key)) is None or _is_another(row, self.key, known):
+                return False
+            with facts.own_transaction(using):
+                claimed = self._claim(using)
+        self.probed = claimed
+        return claimed.row is not None
+
+
+def _is_another(row: Row, key: Key, known: dict[str, Any]) -> bool:
+    if row.values["connection_id"] != key.connection_id or row.version < key.version:
+        return True
+    return row.version == key.version and known.get("refresh_token", row.refresh_token or "") != (
+        row.refresh_token or ""
+    )
+
+
+class InTestCase(Place):
+    """The rows are the test's own: steps run in savepoints of its transaction, and nobody else can see them."""
+
+    may_wait = False
+    second_look_seconds = 0.0
+
+    def commit(self, step: Callable[[str], T], *, budget_seconds: float = sessions.STEP_BUDGET_SECONDS) -> T:
+        """Run the step; it stands or falls with the caller's transaction."""
+        with facts.lock_wait_restored(connections[self.alias]):
+            return sessions.on_callers_connection(self.alias, step)
+
+
+class CallersTransaction(InTestCase):
+    """No other session will do: steps run in savepoints of the caller's transaction, guarded against its rollback."""
+
+    def store(self, values: dict[str, Any], after_commit: Callable[[], object]) -> Stored:
+        """Write now, and again if the caller rolls back."""
+        Guard(self.alias, self.key, values, after_commit)
+        try:
+            return self.commit(self._store(values))
+        except sessions.LOST_IN_TRANSIT as error:
+            # The transaction is broken; the guard writes when it ends. The new token is good already.
+            logger.warning("Storing renewed tokens failed (%s); the rollback will store them.", type(error).__name__)
+            return Stored(True, Row(values))
+
+
+def choose(alias: str, key: Key, known: dict[str, Any], lease_seconds: float, *, is_urgent: bool) -> Place | None:
+    """Return the place for this caller. None: only the caller's transaction would do, and the token still lives.
+
+    ``known``: the row's values as the caller has them. ``is_urgent``: nothing but a new token helps the caller.
+    """
+    if not facts.in_transaction(alias):
+        return Place(alias, key, lease_seconds, is_urgent=is_urgent)
+    if facts.in_testcase(alias):
+        return InTestCase(alias, key, lease_seconds, is_urgent=is_urgent)
+    reason = "SQLite has one writer at a time"
+    if facts.writes_beside_a_transaction(alias):
+        private = PrivateSessions(alias, key, lease_seconds, is_urgent=is_urgent)
+        reason = "a private session does not see its token row (see THANKSIO_PREPARE_SESSION)"
+        try:
+            if private.sees_the_row(known, SESSION_WAIT_SECONDS if is_urgent else 0.0):
+                return private
+        except sessions.LOST_IN_TRANSIT as error:
+            reason = f"a private session could not be had ({type(error).__name__})"
+    if not is_urgent:
         return None
-    else:
-        reason = "SQLite has one writer at a time"
     logger.warning(
         "thanks.io tokens of connection %s are renewed inside a database transaction, because %s. Its locks are held "
         "until thanks.io answers. Call connection.get_access_token() before the transaction begins.",
-        key.pk,
+        key.connection_id,
         reason,
     )
-    return callers
+    return CallersTransaction(alias, key, lease_seconds, is_urgent=is_urgent)

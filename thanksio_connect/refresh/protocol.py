@@ -8,6 +8,7 @@ generator that is never resumed.
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import dataclass
 from typing import Any
 
 from .. import exceptions
@@ -24,199 +25,287 @@ from ..exceptions import (
     Throttled,
     TokenUndecryptable,
 )
-from .row import Failure, Row
-from .steps import Claim, Conclude, Current, Fail, Load, Pause, Post, Release, Request, Step, Store
+from . import schedule
+from .token_row import LOST_REPLY, NO_REFRESH_TOKEN, OTHER_CLIENT, Failure, Row, verdict_code
 
 SECOND_LOOKS = 4  # reads before a dead grant is believed, each after a pause
-TAKEOVER_LOOKS = 2  # reads before a token is spent whose last holder's lease is over
-VERDICT_PENDING = "verdict_pending"  # a caller's transaction met a dead grant, and could not look twice
+LATE_CLAIMS = 3  # claims that came too late to send anything, before others are left to it
+UNDECRYPTABLE_SECONDS = 3600.0
 UNAVAILABLE = "unavailable"  # 429 or 503, and not a word of when to come again
-VERDICT_SECONDS = 10.0  # how much later another caller's transaction may believe it
-STORM_LIMIT = 3  # renewals a minute for refused tokens that had just been renewed
 
 
-def renewal(version: int, request: Request) -> Generator[Step, Any, Current]:
+@dataclass(frozen=True)
+class Request:
+    """Why the renewal is wanted, and what the place allows.
+
+    ``is_needed``: nothing but a new token helps the caller. ``has_expired``, ``rejected``: the stored one is past its
+    lifetime, was refused by thanks.io's API. ``force``: try although the verdict or a backoff stands. ``may_wait`` is
+    False where the caller's transaction holds locks that others need.
+    """
+
+    is_needed: bool = True
+    has_expired: bool = False
+    rejected: bool = False
+    force: bool = False
+    may_wait: bool = True
+
+
+@dataclass(frozen=True)
+class Load:
+    """Read the row. Result: ``Row | None``."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Take the lease. Result: :class:`~thanksio_connect.refresh.statements.Claimed`."""
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Wait for another worker, or before a second look. Result: False when the caller's patience is over."""
+
+    second_look: bool = False
+
+
+@dataclass(frozen=True)
+class Post:
+    """Spend the row's refresh token at the token endpoint. Result: ``TokenSet``, the exception, or None.
+
+    None: the claim is too long ago, somebody else may have the lease by now; nothing was sent.
+    """
+
+    row: Row
+
+
+@dataclass(frozen=True)
+class Store:
+    """Make the new pair durable. Result: :class:`~thanksio_connect.refresh.statements.Stored`."""
+
+    tokens: TokenSet
+
+
+@dataclass(frozen=True)
+class Fail:
+    """Give the lease back and record the failure. Result: None."""
+
+    row: Row
+    failure: Failure
+
+
+@dataclass(frozen=True)
+class Conclude:
+    """Write the verdict "reconnect required" if the version is unchanged. Result: the ``Row | None`` that stands."""
+
+    code: str
+    access_token_dead: bool
+
+
+@dataclass(frozen=True)
+class Release:
+    """Give the lease back. Result: None."""
+
+
+Step = Load | Claim | Pause | Post | Store | Fail | Conclude | Release
+
+
+@dataclass(frozen=True)
+class Current:
+    """The outcome: the row whose access token to use. ``renewed`` when this call stored it."""
+
+    row: Row
+    renewed: bool = False
+
+
+Conversation = Generator[Step, Any, Current]
+
+
+def renewal(version: int, request: Request) -> Conversation:
     """Renew the row that the caller knows as ``version``; take somebody else's newer token instead where there is one.
 
     Raises what :meth:`~thanksio_connect.models.ThanksIOConnection.get_access_token` documents.
     """
-    row = yield from _claimed(version, request)
-    if isinstance(row, Current):
-        return row
-    if row.is_dead and not request.force:
+    for _claim in range(LATE_CLAIMS):
+        row = yield from _claimed(version, request)
+        if isinstance(row, Current):
+            return row
+        answer = _without_asking(row, request)
+        if answer is None:
+            reply = yield Post(row)
+            if reply is not None:
+                return (yield from _answered(version, row, reply, request))
         yield Release()
-        raise ReconnectRequired()
-    if row.backoff_seconds and not request.force:
-        if not request.is_needed:
-            yield Release()
-            return Current(row)
-        if row.error_code == Throttled.code:
-            yield Release()
-            raise Throttled(retry_after=row.backoff_seconds)
-        if row.error_code == VERDICT_PENDING and not request.may_conclude:
-            yield Release()
-            raise RefreshInProgress(code=VERDICT_PENDING)
-    rejections = row.recent_rejections + 1 if request.rejected else 0
-    if rejections > STORM_LIMIT:
-        yield Release()
-        raise exceptions.Unauthorized(status_code=401, code="token_refused_repeatedly")
-    if row.taken_over and request.may_wait:
-        # The holder may live, slow, and be about to store the pair for which the stored token was spent.
-        row = yield from _looked_again(row, TAKEOVER_LOOKS)
-        if row.version != version:
-            return Current(row)
-        yield Release()  # and claim anew, which asks the journal, too
-        return (yield from renewal(version, request))
-
-    reply = yield Post(row)
-    if reply is None:
-        yield Release()
-        return (yield from renewal(version, request))
-    if isinstance(reply, OutcomeUnknown) and reply.code == OutcomeUnknown.code:
-        # The connection broke: send the same refresh token once more, under a renewed lease.
-        taken, again = yield Claim()
-        if again is not None and again.version != version:
-            return Current(again)
-        if taken and not again.taken_over:
-            row = _with_unknown_outcome(row)
-            reply = (yield Post(row)) or reply
-            if isinstance(reply, ThanksIOConfigurationError):
-                # Says nothing of the first request, whose outcome the row must remember.
-                yield Fail(row, Failure(OutcomeUnknown.code, outcome_unknown=True))
-                raise reply
-    if isinstance(reply, TokenSet):
-        stored, standing = yield Store(reply, rejections)
-        if standing is None:
-            raise NotConnected
-        return Current(standing, renewed=stored)
-    if isinstance(reply, InvalidGrant):
-        return (yield from _second_look(version, row, request))
-    if isinstance(reply, ReconnectRequired):  # there is no refresh token to spend
-        if request.has_expired or request.rejected:
-            yield from _concluded(reply.code, request)
-        else:
-            yield Release()
-            if not request.is_needed:
-                return Current(row)
-        raise reply
-    raise (yield from _failed(row, reply))
+        if isinstance(answer, Current):
+            return answer
+        if answer is not None:
+            raise answer
+    raise RefreshInProgress(code="claim_too_late")
 
 
 def _claimed(version: int, request: Request) -> Generator[Step, Any, Row | Current]:
     """Take the lease, or wait for whoever holds it. Returns the claimed row, or the newer one that came meanwhile."""
     while True:
-        taken, row = yield Claim()
-        if taken:
-            assert row is not None
-            return row  # type: ignore[no-any-return]
-        if row is None and (row := (yield Load())) is None:
+        claimed = yield Claim()
+        if claimed.row is None:
             raise NotConnected
-        failures = row.failure_count
-        while row is not None:
-            if row.version != version:
-                return Current(row)
-            if row.is_dead and not request.force:
-                raise ReconnectRequired
-            if _has_failed(row, failures):
-                raise _error_of(row)  # the attempt that we waited for failed; ours would be one more straw
-            if not request.is_needed:
-                return Current(row)
-            if not request.may_wait or not (yield Pause()):
-                raise RefreshInProgress
-            row = yield Load()
-            if row is None or row.version != version or row.lease_lives or _has_failed(row, failures):
-                continue
-            if request.force or not row.is_dead:
-                break  # released or expired: ours to claim
+        if claimed.taken:
+            return claimed.row  # type: ignore[no-any-return]
+        answer = yield from _waited_for(claimed.row, version, request)
+        if isinstance(answer, Current):
+            return answer
+        if answer is not None:
+            raise answer
 
 
-def _second_look(version: int, row: Row, request: Request) -> Generator[Step, Any, Current]:
-    """A dead grant: perhaps another worker spent the token and its pair is on the way. Believe it after a while."""
-    if not request.may_conclude and row.is_dead:
-        yield Release()
-        raise ReconnectRequired(code=row.error_code)
-    if not request.may_conclude and row.error_code != VERDICT_PENDING:
-        # Nobody can store while the caller's transaction holds the row. Leave word for the next one, some time later.
-        yield Fail(row, Failure(VERDICT_PENDING, retry_after_seconds=VERDICT_SECONDS))
-        raise RefreshInProgress(code=VERDICT_PENDING)
-    row = yield from _looked_again(row, SECOND_LOOKS if request.may_conclude else 0)
+def _waited_for(row: Row, version: int, request: Request) -> Generator[Step, Any, Current | Exception | None]:
+    """Wait for somebody else's renewal. Returns what it came to; None if its lease is over: it is ours to claim."""
+    failed_at = row.failed_at
+    while (answer := _of_anothers_renewal(row, version, request, failed_at)) is None:
+        if not request.may_wait or not (yield Pause()):
+            return RefreshInProgress()
+        now = yield Load()
+        if now is None:
+            return NotConnected()
+        row = now
+        if row.version == version and not row.lease_lives and row.failed_at == failed_at:
+            return None
+    return answer
+
+
+def _of_anothers_renewal(row: Row, version: int, request: Request, failed_at: Any) -> Current | Exception | None:
+    """What somebody else's renewal has come to; None while it is under way."""
     if row.version != version:
         return Current(row)
-    is_unknown = row.outcome_unknown
-    # Once more as at first, which asks the journal, too: for the pair, or for who else may have spent the token.
-    taken, now = yield Claim()
-    if now is not None:
-        if now.version != version:
-            return Current(now)
-        is_unknown = is_unknown or now.outcome_unknown or not taken
-    code = "lost_reply" if is_unknown else InvalidGrant.code
-    now = yield from _concluded(code, request)
-    if now is None:
-        raise NotConnected
-    if now.version != version:
-        return Current(now)
-    raise ReconnectRequired(code=code)
+    if row.is_dead and not request.force:
+        return ReconnectRequired(code=row.error_code or None)
+    if row.failed_at != failed_at:
+        return _error_of(row)  # the attempt that we waited for failed; ours would be one more straw
+    return None if request.is_needed else Current(row)
 
 
-def _looked_again(row: Row, times: int) -> Generator[Step, Any, Row]:
-    """Wait for the pair that another worker may be about to store. Returns the row that has it, or ``row``."""
-    for _look in range(times):
+def _without_asking(row: Row, request: Request) -> Current | Exception | None:
+    """What is known without a request to thanks.io; None if it has to be asked."""
+    if row.is_dead and not request.force:
+        return ReconnectRequired(code=row.error_code or None)
+    if request.rejected and row.was_renewed_lately:
+        return exceptions.Unauthorized(status_code=401, code="token_refused_repeatedly")
+    if not row.backoff_seconds or request.force:
+        return None
+    if not request.is_needed:
+        return Current(row)
+    asked_to_wait = row.error_code == Throttled.code
+    failed_just_now = schedule.seconds_since(row.failed_at) < schedule.RETRY_SECONDS
+    return _error_of(row) if asked_to_wait or failed_just_now else None
+
+
+def _answered(version: int, row: Row, reply: Any, request: Request) -> Conversation:
+    """Go on with what the token endpoint answered."""
+    if isinstance(reply, OutcomeUnknown) and reply.code == OutcomeUnknown.code:
+        sent_again = yield from _sent_again(version, row, reply)
+        if isinstance(sent_again, Current):
+            return sent_again
+        row, reply = sent_again
+    if isinstance(reply, TokenSet):
+        stored = yield Store(reply)
+        if stored.row is None:
+            raise NotConnected
+        return Current(stored.row, renewed=stored.stands)
+    if isinstance(reply, InvalidGrant):
+        return (yield from _refused(version, row, reply, request))
+    if isinstance(reply, ReconnectRequired):  # there is no refresh token to spend
+        return (yield from _without_refresh_token(row, request))
+    yield from _failed(row, reply)
+    raise reply
+
+
+def _sent_again(version: int, row: Row, reply: Any) -> Generator[Step, Any, tuple[Row, Any] | Current]:
+    """The connection broke: send the same refresh token once more, under a renewed lease."""
+    claimed = yield Claim()
+    if claimed.row is not None and claimed.row.version != version:
+        return Current(claimed.row)
+    if not claimed.taken:
+        return row, reply
+    row = row.with_unknown_outcome()
+    again = (yield Post(row)) or reply
+    if isinstance(again, ThanksIOConfigurationError):
+        # Says nothing of the first request, whose outcome the row must remember.
+        yield Fail(row, Failure(OutcomeUnknown.code, outcome_unknown=True, lengthens=not row.backoff_seconds))
+        raise again
+    return row, again
+
+
+def _refused(version: int, row: Row, reply: InvalidGrant, request: Request) -> Conversation:
+    """A dead grant: perhaps another worker spent the token and its pair is on the way. Believe it after a while."""
+    if reply.code == OTHER_CLIENT and row.error_code != OTHER_CLIENT:
+        yield from _failed(row, reply)
+        raise ReconnectRequired(code=OTHER_CLIENT)
+    for _look in range(SECOND_LOOKS if request.may_wait else 0):
         yield Pause(second_look=True)
         now = yield Load()
         if now is None:
             raise NotConnected
-        if now.version != row.version:
-            return now  # type: ignore[no-any-return]
-        if now.outcome_unknown:  # another worker took the lease over, and may have spent the token
-            row = _with_unknown_outcome(row)
-    return row
+        if now.version != version:
+            return Current(now)
+    return (yield from _concluded(version, reply.code, request))
 
 
-def _concluded(code: str, request: Request) -> Generator[Step, Any, Row | None]:
+def _concluded(version: int, code: str, request: Request) -> Conversation:
+    """Write the verdict; raise it, unless a newer pair came first."""
     now = yield Conclude(code, access_token_dead=request.rejected)
-    if now is not None and now.lease_lives:
+    if now is None:
+        raise NotConnected
+    if now.version != version:
+        return Current(now)
+    if now.lease_lives:
         yield Release()  # the verdict stood already, so nothing was written and our lease is still there
-    return now  # type: ignore[no-any-return]
+    raise ReconnectRequired(code=verdict_code(code, outcome_unknown=now.error_code == LOST_REPLY))
 
 
-def _failed(row: Row, error: Exception) -> Generator[Step, Any, Exception]:
-    """Record what is worth recording. Returns the error to raise."""
+def _without_refresh_token(row: Row, request: Request) -> Conversation:
+    """What lives is used until it dies; then only the owner can help."""
+    if request.has_expired or request.rejected:
+        return (yield from _concluded(row.version, NO_REFRESH_TOKEN, request))
+    left = -schedule.seconds_since(row.values["expires_at"])
+    lifetime = schedule.PROBING_LIFETIME.total_seconds()
+    yield Fail(row, Failure(NO_REFRESH_TOKEN, retry_after_seconds=left if left > 0 else lifetime))
+    if request.is_needed:
+        raise ReconnectRequired(code=NO_REFRESH_TOKEN)
+    return Current(row)
+
+
+def _failed(row: Row, error: Any) -> Generator[Step, Any, None]:
+    """Record what is worth recording."""
+    failure = failure_of(row, error)
+    yield Release() if failure is None else Fail(row, failure)
+
+
+def failure_of(row: Row, error: Any) -> Failure | None:
+    """What the row is to remember of an error; None for one that says nothing of the row."""
     if isinstance(error, ThanksIOConfigurationError) or not isinstance(error, ThanksIOError):
-        yield Release()
-        return error
+        return None
+    lengthens = not row.backoff_seconds
     if isinstance(error, TokenUndecryptable):
         # A wrong key of ours is put right at once; what thanks.io refuses is not asked at every call.
-        failure = Failure(error.code, backs_off=error.said_by_thanksio)
-    elif isinstance(error, Throttled):
+        return Failure(error.code, retry_after_seconds=UNDECRYPTABLE_SECONDS, is_counted=error.said_by_thanksio)
+    if isinstance(error, Throttled):
         # Only a wait that thanks.io named is imposed on those who need a token.
         code = error.code if error.retry_after is not None else UNAVAILABLE
-        failure = Failure(code, retry_after_seconds=error.retry_after)
-    else:
-        # A 2xx without usable tokens has most likely spent the refresh token, too.
-        is_unknown = isinstance(error, OutcomeUnknown) or error.code == InvalidTokenResponse.code
-        failure = Failure(error.code, outcome_unknown=is_unknown)
-    yield Fail(row, failure)
-    return error
-
-
-def _has_failed(row: Row, failures: int) -> bool:
-    """Whether an attempt failed since there were so many; one that left the verdict to others is for us to finish."""
-    return row.failure_count > failures and row.error_code != VERDICT_PENDING
+        return Failure(
+            code, retry_after_seconds=error.retry_after, lengthens=lengthens or error.retry_after is not None
+        )
+    # A 2xx without usable tokens has most likely spent the refresh token, too.
+    is_unknown = isinstance(error, OutcomeUnknown) or error.code == InvalidTokenResponse.code
+    return Failure(error.code, outcome_unknown=is_unknown, lengthens=lengthens)
 
 
 def _error_of(row: Row) -> ThanksIOError:
-    """The failure that somebody else's attempt just recorded, for those who waited for it."""
-    for kind in (exceptions.NotSent, exceptions.OutcomeUnknown, exceptions.InvalidTokenResponse):
+    """The failure that was recorded last, for those who waited for it or come while its backoff lasts."""
+    for kind in (exceptions.NotSent, exceptions.InvalidTokenResponse, TokenUndecryptable):
         if row.error_code == kind.code:
             return kind()
-    if row.error_code == TokenUndecryptable.code:
-        return TokenUndecryptable()
     if row.error_code == Throttled.code:
         return Throttled(retry_after=row.backoff_seconds)
     if row.error_code == UNAVAILABLE:
         return Throttled()
+    if row.error_code in (OTHER_CLIENT, NO_REFRESH_TOKEN):
+        return ReconnectRequired(code=row.error_code)
     return OutcomeUnknown(code=row.error_code or None)
-
-
-def _with_unknown_outcome(row: Row) -> Row:
-    return Row(values={**row.values, "outcome_unknown": True})

@@ -1,4 +1,4 @@
-"""When a token is renewed, and how long to wait after a failure. Pure functions on Python's clock."""
+"""When a token is renewed, and how long to wait after a failure. Pure functions on this machine's clock, in UTC."""
 
 from __future__ import annotations
 
@@ -6,54 +6,45 @@ import random
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from django.utils import timezone
-
 from ..conf import app_settings
 
 # thanks.io said nothing of the expiry: renew once a day, and at once when the API refuses the token.
 PROBING_LIFETIME = timedelta(days=1)
 BACKOFF_SECONDS, BACKOFF_MAX_SECONDS = 60.0, 6 * 3600.0
+# While a backoff lasts, those who need a token try once in so long, all together; the others get the recorded failure.
+RETRY_SECONDS = 5.0
+# A token that was renewed so lately, and is refused, is not renewed again.
 STORM_SECONDS = 60.0
 
 
-class Connection(Protocol):
-    """What is read of a connection."""
+class Tokens(Protocol):
+    """What is read of a token row. All moments are aware."""
 
     expires_at: datetime | None
     next_refresh_at: datetime
-    connected_at: datetime
-    last_refreshed_at: datetime | None
+    obtained_at: datetime
     failure_count: int
-    status: str
 
 
-def as_stored(moment: datetime | None) -> datetime | None:
-    """An aware moment in the form in which the project keeps datetimes: naive and local with ``USE_TZ = False``."""
-    if moment is None or timezone.is_aware(timezone.now()):
-        return moment
-    return timezone.make_naive(moment, timezone.get_default_timezone())
-
-
-def is_expired(connection: Connection) -> bool:
+def is_expired(tokens: Tokens) -> bool:
     """Whether the access token's lifetime is over; an unknown lifetime never is (a 401 tells)."""
-    expires_at = connection.expires_at
-    return expires_at is not None and expires_at <= timezone.now()
+    return tokens.expires_at is not None and tokens.expires_at <= datetime.now(UTC)
 
 
-def needs_renewal(connection: Connection) -> bool:
+def needs_renewal(tokens: Tokens) -> bool:
     """Whether the helper should try to renew: less than the leeway is left, and no backoff of a failure lasts."""
-    expires_at = connection.expires_at
+    now = datetime.now(UTC)
+    expires_at = tokens.expires_at
     if expires_at is None:
-        return connection.next_refresh_at <= timezone.now()
-    now = datetime.now(None if expires_at.tzinfo is None else UTC)  # timezone.now(), without looking up USE_TZ
+        return tokens.next_refresh_at <= now
     if expires_at <= now:
         return True
     left = expires_at - now
-    if left > now - (connection.last_refreshed_at or connection.connected_at):
+    if left > now - tokens.obtained_at:
         return False  # more than half of its lifetime: the common case, which looks up no setting
     if left.total_seconds() > app_settings.refresh_leeway_seconds:
         return False
-    return not connection.failure_count or connection.next_refresh_at <= now
+    return not tokens.failure_count or tokens.next_refresh_at <= now
 
 
 def due_at(expires_at: datetime | None, *, obtained_at: datetime) -> datetime:
@@ -67,13 +58,12 @@ def retry_at(failure_count: int, retry_after_seconds: float | None = None) -> da
 
     ``retry_after_seconds`` is what thanks.io asked for; it is never undercut.
     """
-    delay = min(BACKOFF_SECONDS * 2.0 ** min(failure_count - 1, 20), BACKOFF_MAX_SECONDS)
     if retry_after_seconds is not None:
-        delay = retry_after_seconds
-        return timezone.now() + timedelta(seconds=delay)
-    return timezone.now() + timedelta(seconds=delay * random.uniform(0.8, 1.0))  # noqa: S311 - jitter, no secret
+        return datetime.now(UTC) + timedelta(seconds=retry_after_seconds)
+    delay = min(BACKOFF_SECONDS * 2.0 ** min(max(0, failure_count - 1), 20), BACKOFF_MAX_SECONDS)
+    return datetime.now(UTC) + timedelta(seconds=delay * random.uniform(0.8, 1.0))  # noqa: S311 - jitter, no secret
 
 
-def is_recent(moment: datetime | None) -> bool:
-    """Whether the moment lies within the window in which refused tokens count as a storm."""
-    return moment is not None and timezone.now() - moment < timedelta(seconds=STORM_SECONDS)
+def seconds_since(moment: datetime | None) -> float:
+    """How long ago that was; infinity for None."""
+    return float("inf") if moment is None else (datetime.now(UTC) - moment).total_seconds()

@@ -12,11 +12,11 @@ from typing import Any
 from django.contrib.auth.models import Group, User
 from django.db import connection, connections, transaction
 from django.utils import timezone
+from thanksio_connect.refresh.row import Key
 
 from thanksio_connect.client import tokens
 from thanksio_connect.models import ThanksIOConnection
 from thanksio_connect.refresh import engine, place, schedule
-from thanksio_connect.refresh.row import Key
 
 from .databases import NOTE_TABLE
 

@@ -26,6 +26,8 @@ from django.db import (
     transaction,
 )
 from django.utils import timezone
+from thanksio_connect.refresh.guard import Guard
+from thanksio_connect.refresh.row import Key
 
 from tests.integration.engine.databases import KIND
 from tests.integration.engine.test_engine_writes import assert_live, until
@@ -33,8 +35,6 @@ from thanksio_connect.exceptions import OutcomeUnknown, ReconnectRequired, Refre
 from thanksio_connect.models import ThanksIOConnection, UncommittedRenewal
 from thanksio_connect.refresh import connections as databases
 from thanksio_connect.refresh import engine, journal, journal_file, place
-from thanksio_connect.refresh.guard import Guard
-from thanksio_connect.refresh.row import Key
 
 LEVELS = {
     "postgres": ["default", "repeatable_read", "serializable"],

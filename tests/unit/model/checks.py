@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from thanksio_connect import exceptions
 from thanksio_connect.refresh.steps import Current
+
+from thanksio_connect import exceptions
 
 from .provider import Provider, Token
 from .rows import ModelRow

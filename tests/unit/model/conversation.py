@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any
 
-from thanksio_connect.client.tokens import TokenSet
 from thanksio_connect.refresh.row import Row
 from thanksio_connect.refresh.steps import Current, Request, Step
+
+from thanksio_connect.client.tokens import TokenSet
 
 from .provider import Token
 from .rows import ModelRow

@@ -9,8 +9,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import NamedTuple
 
-from thanksio_connect.exceptions import InvalidGrant
 from thanksio_connect.refresh.row import Failure, Row, Status
+
+from thanksio_connect.exceptions import InvalidGrant
 
 from .provider import Token
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from thanksio_connect.refresh import protocol
 from thanksio_connect.refresh.steps import Request
+
+from thanksio_connect.refresh import protocol
 
 from .conversation import Protocol
 from .provider import Provider, Token

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from thanksio_connect.refresh.steps import Conclude, Fail, Post, Store
+
 from thanksio_connect.exceptions import (
     InvalidGrant,
     InvalidTokenResponse,
@@ -14,7 +16,6 @@ from thanksio_connect.exceptions import (
     Throttled,
     TokenUndecryptable,
 )
-from thanksio_connect.refresh.steps import Conclude, Fail, Post, Store
 
 from . import checks
 from .claims import Claims

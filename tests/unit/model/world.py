@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from thanksio_connect.exceptions import OutcomeUnknown
-from thanksio_connect.refresh.protocol import VERDICT_PENDING
 from thanksio_connect.refresh.steps import (
     Claim,
     Conclude,
@@ -14,6 +12,9 @@ from thanksio_connect.refresh.steps import (
     Release,
     Store,
 )
+
+from thanksio_connect.exceptions import OutcomeUnknown
+from thanksio_connect.refresh.protocol import VERDICT_PENDING
 
 from .moves import count
 from .rows import ModelRow

@@ -1,0 +1,182 @@
+"""What differs between databases and drivers, and every private Django name that the engine uses.
+
+Each fact was found by experiment and is pinned by a test in ``tests/integration/refresh/test_database_facts.py``.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.db import connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+try:
+    from django.db.backends.postgresql.psycopg_any import IsolationLevel
+except ImportError:  # no driver for PostgreSQL, so no PostgreSQL
+    IsolationLevel = None  # type: ignore[assignment, misc]
+
+SQLITE_RETURNS_FROM = (3, 35)
+# SQLite's default, in seconds, as the sqlite3 module and so Django have it.
+SQLITE_BUSY_TIMEOUT_SECONDS = 5.0
+
+
+def in_transaction(alias: str) -> bool:
+    """Whether a rollback could undo what is written on the caller's connection now."""
+    connection = connections[alias]
+    return connection.in_atomic_block or not connection.get_autocommit()
+
+
+def in_testcase(alias: str) -> bool:
+    """Whether the open transaction belongs to Django's ``TestCase``, whose rows no other session sees."""
+    return any(getattr(block, "_from_testcase", False) for block in connections[alias].atomic_blocks)
+
+
+def has_private_sessions(alias: str) -> bool:
+    """Whether a second session sees the same database: not so for SQLite in memory."""
+    connection = connections[alias]
+    return not (connection.vendor == "sqlite" and connection.is_in_memory_db())  # type: ignore[attr-defined]
+
+
+def writes_beside_a_transaction(alias: str) -> bool:
+    """Whether another session may write while the caller's transaction is open: SQLite has one writer at a time."""
+    return connections[alias].vendor != "sqlite"
+
+
+def private_settings(base: BaseDatabaseWrapper) -> dict[str, Any]:
+    """The settings of a private session: outside any pool, in autocommit, at the isolation that the engine expects."""
+    options = {
+        name: value for name, value in base.settings_dict["OPTIONS"].items() if name not in ("pool", "isolation_level")
+    }
+    if base.vendor == "postgresql":  # the server's or the role's default may be another
+        options["isolation_level"] = IsolationLevel.READ_COMMITTED
+    return {**base.settings_dict, "OPTIONS": options, "AUTOCOMMIT": True, "CONN_MAX_AGE": 0}
+
+
+def close_for_good(connection: BaseDatabaseWrapper) -> None:
+    """Close a session. SQLite's own ``close()`` passes over databases in memory."""
+    BaseDatabaseWrapper.close(connection)
+
+
+def drop_if_dead(connection: BaseDatabaseWrapper) -> None:
+    """Let the caller's next query, which is outside any transaction, open a new session if this one is gone.
+
+    A session that dies between COMMIT and the switch back to autocommit leaves Django's connection without autocommit,
+    and the next ``atomic()`` on it would be entered only halfway, and never left.
+    """
+    if connection.connection is not None and not (connection.autocommit and connection.is_usable()):
+        connection.close()
+
+
+def own_transaction(alias: str) -> AbstractContextManager[object]:
+    """A transaction or a savepoint. On SQLite a transaction would read first and then fail to write."""
+    connection = connections[alias]
+    if connection.vendor == "sqlite" and not connection.in_atomic_block:
+        return nullcontext()
+    return transaction.atomic(using=alias)
+
+
+def commit_after_rollback(connection: BaseDatabaseWrapper) -> None:
+    """Commit what was written between Django's ROLLBACK and its switch back to autocommit."""
+    if not connection.in_atomic_block:
+        connection._commit()  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The database's clock as SQL, in the form in which ``UTCDateTimeField`` stores a moment, and its parameters."""
+
+    sql: str
+    parameters: tuple[Any, ...] = ()
+
+
+_NOW = {
+    "postgresql": Moment("(STATEMENT_TIMESTAMP() AT TIME ZONE 'UTC')"),
+    # CURRENT_TIMESTAMP would follow the session's time zone.
+    "mysql": Moment("UTC_TIMESTAMP(6)"),
+    "sqlite": Moment("STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'now')"),
+}
+_LATER = {
+    "postgresql": "(STATEMENT_TIMESTAMP() AT TIME ZONE 'UTC' + CAST(%s AS double precision) * INTERVAL '1 second')",
+    "mysql": "(UTC_TIMESTAMP(6) + INTERVAL %s SECOND)",
+    "sqlite": "STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'now', %s || ' seconds')",
+}
+
+
+def now(connection: BaseDatabaseWrapper) -> Moment:
+    """Now, by the database's clock; by this machine's on a database that is not known here."""
+    return _NOW.get(connection.vendor) or _own_clock(connection, 0.0)
+
+
+def later(connection: BaseDatabaseWrapper, seconds: float) -> Moment:
+    """So many seconds from now, by the same clock."""
+    sql = _LATER.get(connection.vendor)
+    return _own_clock(connection, seconds) if sql is None else Moment(sql, (seconds,))
+
+
+def _own_clock(connection: BaseDatabaseWrapper, seconds: float) -> Moment:
+    moment = datetime.now(UTC).replace(tzinfo=None) + timedelta(seconds=seconds)
+    return Moment("%s", (connection.ops.adapt_datetimefield_value(moment),))
+
+
+def returns_updated_row(connection: BaseDatabaseWrapper) -> bool:
+    """Whether ``UPDATE … RETURNING`` exists. MariaDB 10.11 has it for INSERT and DELETE alone."""
+    if connection.vendor == "sqlite":
+        return sqlite3.sqlite_version_info >= SQLITE_RETURNS_FROM
+    return connection.vendor == "postgresql"
+
+
+@contextmanager
+def lock_wait(connection: BaseDatabaseWrapper, seconds: float) -> Iterator[str]:
+    """Bound how long the statement inside waits for somebody else's lock; yields what the statement begins with.
+
+    PostgreSQL has no default bound (MariaDB's is 50 seconds, SQLite's 5): there a transaction must be open, and the
+    bound lasts as long as that. MySQL keeps its own.
+    """
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET LOCAL lock_timeout = '{max(1, round(1000 * seconds))}ms'")
+        yield ""
+    elif connection.vendor == "mysql":
+        is_mariadb = connection.mysql_is_mariadb  # type: ignore[attr-defined]
+        yield f"SET STATEMENT innodb_lock_wait_timeout={int(seconds)} FOR " if is_mariadb else ""
+    elif connection.vendor == "sqlite" and seconds < _busy_timeout(connection):
+        with connection.cursor() as cursor:
+            cursor.execute(f"PRAGMA busy_timeout = {round(1000 * seconds)}")
+            try:
+                yield ""
+            finally:
+                cursor.execute(f"PRAGMA busy_timeout = {round(1000 * _busy_timeout(connection))}")
+    else:
+        yield ""
+
+
+def _busy_timeout(connection: BaseDatabaseWrapper) -> float:
+    return float(connection.settings_dict["OPTIONS"].get("timeout", SQLITE_BUSY_TIMEOUT_SECONDS))
+
+
+@contextmanager
+def lock_wait_restored(connection: BaseDatabaseWrapper) -> Iterator[None]:
+    """In the caller's transaction on PostgreSQL: leave its ``lock_timeout`` as it was. A failure rolls it back."""
+    if connection.vendor != "postgresql":
+        yield
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW lock_timeout")
+        before = cursor.fetchone()[0]
+        yield
+        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [before])
+
+
+def is_lock_error(error: BaseException) -> bool:
+    """Whether somebody else's lock or snapshot is in the way: judged by the driver's code, never by the text."""
+    cause = error.__cause__
+    if getattr(cause, "sqlstate", None) in {"55P03", "40P01", "40001"}:
+        return True
+    if (getattr(cause, "sqlite_errorcode", None) or 0) & 0xFF in {5, 6}:  # SQLITE_BUSY, SQLITE_LOCKED, with details
+        return True
+    return bool(cause is not None and cause.args and cause.args[0] in {1205, 1213, 1020})

@@ -1,0 +1,254 @@
+"""One run of the protocol for one caller: its steps are done at the place that the caller's transaction allows.
+
+The exchange with thanks.io is the engine's, not the caller's: whatever is raised into the caller's thread while it
+lasts, its answer is awaited and stored, and then the exception goes on its way.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Protocol, cast
+
+from django.db import DatabaseError, InterfaceError, models, router
+from django.dispatch import Signal
+from django.views.decorators.debug import sensitive_variables
+
+from .. import signals
+from ..client.interruption import Errand
+from ..client.tokens import Secret, TokenSet
+from ..conf import oauth_client, transport_config
+from ..exceptions import OutcomeUnknown, ReconnectRequired, ThanksIOConfigurationError, ThanksIOError
+from . import protocol, schedule
+from .places import Place, choose
+from .protocol import Claim, Conclude, Current, Fail, Load, Pause, Post, Release, Request, Store
+from .statements import Claimed, Stored
+from .token_row import Key, Row, renewed_values
+
+logger = logging.getLogger("thanksio_connect")
+
+# A lease outlives the longest exchange by what the claim before and the store after it may take.
+LEASE_MARGIN_SECONDS = 10.0
+# A request that does not begin within that time after the claim (this process was stopped) would outlast its lease.
+CLAIM_SECONDS = 5.0
+PATIENCE_MARGIN_SECONDS = 5.0
+# A waiter looks again after 40 % of what it has waited: it comes late by less than that, and a crowd asks seldom.
+POLL_SECONDS, POLL_GROWTH, POLL_MAX_SECONDS = 0.05, 1.4, 0.25
+# The third Ctrl-C is obeyed, whatever it costs.
+INTERRUPTIONS, KEYBOARD_INTERRUPTS = 20, 2
+
+OWN_ERRORS = (ThanksIOError, ThanksIOConfigurationError, DatabaseError, InterfaceError)
+
+
+class Tokens(schedule.Tokens, Protocol):
+    """What the engine needs of a token row's instance."""
+
+    pk: str
+    version: int
+    connection_id: Any
+    connection: Any
+
+    def adopt(self, values: Any) -> None:
+        """Take over a row's values."""
+
+
+class Renewal:
+    """One run. ``is_urgent``: nothing but a new token helps the caller, or it asked for one."""
+
+    def __init__(self, tokens: Tokens, request: Request, *, is_urgent: bool) -> None:
+        self.tokens = tokens
+        self.request = request
+        self.is_urgent = is_urgent
+        model = type(cast("models.Model", tokens))
+        self.alias = router.db_for_write(model, instance=tokens)
+        self.key = Key(model, tokens.pk, tokens.connection_id, tokens.version)
+        self.deadline_seconds = transport_config().total_deadline_seconds
+        self.patience_ends = time.monotonic() + self.deadline_seconds + PATIENCE_MARGIN_SECONDS
+        self.polls_left = int((self.deadline_seconds + PATIENCE_MARGIN_SECONDS) / POLL_SECONDS)
+        self.poll_seconds = POLL_SECONDS
+        self.seen: Row | None = None
+        self.has_concluded = False
+        self.exchange: Errand[TokenSet | Exception] | None = None  # under way, or with a pair that is not stored yet
+        self.spent: Row | None = None
+        self.place: Place
+
+    def run(self) -> Current | None:
+        """Return the outcome, the instance brought up to date. None: the living token is to be used as it is."""
+        place = choose(
+            self.alias,
+            self.key,
+            vars(self.tokens),
+            self.deadline_seconds + LEASE_MARGIN_SECONDS,
+            is_urgent=self.is_urgent,
+        )
+        if place is None:
+            return None
+        self.place = place
+        conversation = protocol.renewal(self.key.version, replace(self.request, may_wait=place.may_wait))
+        try:
+            return self.drive(conversation)
+        except OWN_ERRORS:
+            raise
+        except BaseException:
+            self.see_through()
+            raise
+        finally:
+            self.adopt(self.seen)
+            if self.has_concluded:
+                announce(signals.reconnect_required, self.tokens)
+
+    def drive(self, conversation: protocol.Conversation) -> Current:
+        """Do each step that the protocol asks for; the steps' docstrings name the results."""
+        perform: dict[type, Callable[[Any], Any]] = {
+            Load: lambda step: self.see(self.place.load()),
+            Claim: self.claim,
+            Pause: self.pause,
+            Post: self.post,
+            Store: self.store,
+            Fail: lambda step: self.tidy(lambda: self.see(self.place.fail(step.row, step.failure))),
+            Release: lambda step: self.tidy(self.place.release),
+            Conclude: self.conclude,
+        }
+        result: Any = None
+        while True:
+            try:
+                step = conversation.send(result)
+            except StopIteration as stop:
+                current = cast("Current", stop.value)
+                self.see(current.row)
+                return current
+            result = perform[type(step)](step)
+
+    def claim(self, step: Claim) -> Claimed:
+        """Take the lease, or see who has it."""
+        claimed = self.place.claim()
+        self.see(claimed.row)
+        return claimed
+
+    def see(self, row: Row | None) -> Row | None:
+        """Remember the row that was seen last, for the instance to show."""
+        if row is not None:
+            self.seen = row
+        return row
+
+    def adopt(self, row: Row | None) -> None:
+        """Bring the instance up to date, never back."""
+        if row is not None and row.version >= self.tokens.version:
+            self.tokens.adopt(row.values)
+
+    def pause(self, step: Pause) -> bool:
+        """Sleep. Returns whether the caller's patience lasts: by the clock, and by count if that stands still."""
+        if step.second_look:
+            time.sleep(self.place.second_look_seconds)
+            return True
+        left = self.patience_ends - time.monotonic()
+        self.polls_left -= 1
+        if left <= 0 or self.polls_left < 0:
+            return False
+        time.sleep(min(left, self.poll_seconds * random.uniform(0.8, 1.2)))  # noqa: S311 - jitter, no secret
+        self.poll_seconds = min(POLL_GROWTH * self.poll_seconds, POLL_MAX_SECONDS)
+        return True
+
+    @sensitive_variables()
+    def post(self, step: Post) -> TokenSet | Exception | None:
+        """One exchange at the token endpoint, no transaction open; a failure is returned, not raised."""
+        if time.monotonic() - self.place.claimed_at > CLAIM_SECONDS:
+            return None
+        if step.row.refresh_token is None:
+            return ReconnectRequired(code="no_refresh_token")
+        try:
+            client, refresh_token = oauth_client(), Secret(step.row.refresh_token.reveal())
+        except (ThanksIOError, ThanksIOConfigurationError) as error:
+            return error
+        self.spent = step.row
+        self.exchange = Errand(lambda: client.refresh(refresh_token))
+        reply = self.reply()
+        if not isinstance(reply, TokenSet):
+            self.exchange = None
+        return reply
+
+    def reply(self) -> TokenSet | Exception:
+        """Wait for the exchange that is under way."""
+        assert self.exchange is not None
+        reply = self.exchange.wait()
+        if isinstance(reply, TokenSet | ThanksIOError | ThanksIOConfigurationError):
+            return reply
+        # The lease must go back. The exception's text and frames may hold a token.
+        frame = traceback.extract_tb(reply.__traceback__)[-1]
+        logger.error(
+            "The token request failed unexpectedly: %s at %s:%s.", type(reply).__name__, frame.filename, frame.lineno
+        )
+        return OutcomeUnknown(code="unexpected_error")
+
+    @sensitive_variables()
+    def store(self, step: Store) -> Stored:
+        """Make the new pair durable before anybody sees it."""
+        values = renewed_values(self.key.version, step.tokens)
+
+        def stored() -> None:
+            self.adopt(Row(values))
+            announce(signals.tokens_refreshed, self.tokens)
+
+        try:
+            result = self.place.store(values, stored)
+        except (DatabaseError, InterfaceError) as error:
+            logger.critical(
+                "Renewed tokens of thanks.io connection %s could not be stored (%s): its owner must connect again once "
+                "the database is back.",
+                self.key.connection_id,
+                type(error).__name__,
+            )
+            raise
+        self.exchange = None
+        return result
+
+    def conclude(self, step: Conclude) -> Row | None:
+        """Write the verdict, and read what stands."""
+        self.has_concluded = self.place.conclude(step.code, access_token_dead=step.access_token_dead)
+        return self.see(self.place.load())
+
+    def see_through(self) -> None:
+        """Something was raised into this thread: await the exchange under way, and store what it brings."""
+        keyboard_interrupts = 0
+        for _interruption in range(INTERRUPTIONS):
+            try:
+                return self.tidy(self.place.release) if self.exchange is None else self.finish()
+            except KeyboardInterrupt:
+                keyboard_interrupts += 1
+                if keyboard_interrupts >= KEYBOARD_INTERRUPTS:
+                    raise
+                logger.warning("Interrupted again while thanks.io answers: once more loses the connection's tokens.")
+            except OWN_ERRORS:
+                return None  # it was logged; the interruption is what the caller hears of
+            except BaseException:  # noqa: BLE001, S112 - the first one is raised once the pair is stored
+                continue
+        return None
+
+    def finish(self) -> None:
+        """The rest of a renewal whose conversation was broken off."""
+        reply = self.reply()
+        if isinstance(reply, TokenSet):
+            self.store(Store(reply))
+        elif self.spent is not None:
+            row, failure = self.spent, protocol.failure_of(self.spent, reply)
+            self.tidy(self.place.release if failure is None else lambda: self.place.fail(row, failure))
+
+    def tidy(self, step: Callable[[], object]) -> None:
+        """Do what is good to do but whose failure must not hide the outcome: a lease left behind expires."""
+        try:
+            step()
+        except (DatabaseError, InterfaceError) as error:
+            logger.warning("The renewal's lease could not be given back (%s); it expires.", type(error).__name__)
+
+
+def announce(signal: Signal, tokens: Tokens, **details: object) -> None:
+    """Send a signal; a receiver that raises is logged by Django and harms nothing.
+
+    The sender is the model that the tokens belong to, whatever subclass or proxy of it the caller holds.
+    """
+    sender = cast("models.Model", tokens)._meta.get_field("connection").related_model
+    signal.send_robust(sender=sender, connection=tokens.connection, **details)

@@ -1,0 +1,140 @@
+"""Database sessions: private ones, and how a step is committed whatever happens to a session.
+
+A step is a function of a database alias; it is short and repeatable. A driver, a pool or a wrapper that raises an
+exception of its own is translated into Django's ``OperationalError``, so that callers know one kind.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+from typing import TypeVar
+
+from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, OperationalError, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from ..client.interruption import is_interruption
+from ..conf import prepare_session
+from ..exceptions import ThanksIOConfigurationError, ThanksIOError
+from . import database_facts as facts
+
+logger = logging.getLogger("thanksio_connect")
+
+T = TypeVar("T")
+LOST_IN_TRANSIT = (DatabaseError, InterfaceError)
+_PERMANENT = (IntegrityError, DataError)
+_numbers = count(1)
+
+STORE_BUDGET_SECONDS = 60.0
+# How long a step other than the store is tried again when its session dies.
+STEP_BUDGET_SECONDS = 5.0
+# The server may have no slot left just now: every caller in a transaction holds one, and wants a second for a moment.
+OPEN_BUDGET_SECONDS, OPEN_RETRY_SECONDS = 10.0, 0.1
+_FIRST_DELAY_SECONDS, _LONGEST_DELAY_SECONDS = 0.02, 0.5
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise a foreign pool's or wrapper's own exception as ``OperationalError``; interruptions pass."""
+    try:
+        yield
+    except (*LOST_IN_TRANSIT, ThanksIOError, ThanksIOConfigurationError):
+        raise
+    except Exception as error:
+        if is_interruption(error):
+            raise
+        raise OperationalError(f"The database could not be used ({type(error).__name__}).") from error
+
+
+@contextmanager
+def private_session(alias: str, *, patience_seconds: float = OPEN_BUDGET_SECONDS) -> Iterator[str]:
+    """A session of the engine's own to the database of ``alias``, in this thread, under the alias that is yielded.
+
+    ``THANKSIO_PREPARE_SESSION`` is called with it first. Waits ``patience_seconds`` for a server that takes no
+    connection now, then raises its ``OperationalError``.
+    """
+    base = connections[alias]
+    session = type(base)(facts.private_settings(base), alias)
+    own_alias = f"_thanksio_connect_{next(_numbers)}"
+    connections[own_alias] = session
+    try:
+        with translated():
+            _open(session, patience_seconds)
+            if (prepare := prepare_session()) is not None:
+                prepare(session)
+        yield own_alias
+    finally:
+        del connections[own_alias]
+        facts.close_for_good(session)
+
+
+def _open(session: BaseDatabaseWrapper, patience_seconds: float) -> None:
+    for is_last in _tries(patience_seconds, OPEN_RETRY_SECONDS, OPEN_RETRY_SECONDS):
+        try:
+            session.ensure_connection()
+        except OperationalError:
+            if is_last or session.vendor == "sqlite":
+                raise
+        else:
+            return
+
+
+def _tries(budget_seconds: float, first_delay: float, longest_delay: float) -> Iterator[bool]:
+    """Yield whether the try is the last, with pauses in between: by the clock, and by count if that stands still."""
+    deadline, delay = time.monotonic() + budget_seconds, first_delay
+    for left in range(int(budget_seconds / longest_delay) + 10, -1, -1):
+        is_last = left == 0 or time.monotonic() >= deadline
+        yield is_last
+        if is_last:
+            return
+        time.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, no secret
+        delay = min(2 * delay, longest_delay)
+
+
+def on_callers_connection(alias: str, step: Callable[[str], T]) -> T:
+    """Run a step once on the caller's connection: in a savepoint, or in a transaction of its own."""
+    connection = connections[alias]
+    nested = facts.in_transaction(alias)
+    try:
+        # On a dead session a savepoint fails with the driver's own error, which Django has not wrapped.
+        with translated(), connection.wrap_database_errors, facts.own_transaction(alias):
+            return step(alias)
+    except LOST_IN_TRANSIT:
+        if not nested:
+            facts.drop_if_dead(connection)
+        raise
+
+
+def on_private_sessions(alias: str, step: Callable[[str], T], *, budget_seconds: float) -> T:
+    """Run a step on a fresh private session, again and again until it is committed.
+
+    A commit whose reply was lost runs the step once more. Raises the database's error when the budget is used up.
+    """
+    for is_last in _tries(budget_seconds, _FIRST_DELAY_SECONDS, _LONGEST_DELAY_SECONDS):
+        try:
+            with private_session(alias) as using, facts.own_transaction(using):
+                return step(using)
+        except LOST_IN_TRANSIT as error:
+            if is_last or isinstance(error, _PERMANENT):
+                raise
+            _warn(error)
+    raise AssertionError("the last try returns or raises")
+
+
+def on_any_session(alias: str, step: Callable[[str], T], *, budget_seconds: float = STEP_BUDGET_SECONDS) -> T:
+    """Run a step until it is committed: on the caller's connection, in autocommit, else on private sessions."""
+    try:
+        return on_callers_connection(alias, step)
+    except LOST_IN_TRANSIT as error:
+        if isinstance(error, _PERMANENT) or not facts.has_private_sessions(alias):
+            raise
+        _warn(error)
+    return on_private_sessions(alias, step, budget_seconds=budget_seconds)
+
+
+def _warn(error: Exception) -> None:
+    logger.warning("A step on the thanks.io tokens failed (%s); trying again.", type(error).__name__)

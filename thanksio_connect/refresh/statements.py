@@ -1,0 +1,184 @@
+"""The few statements that touch the token row, in plain SQL: a lease is read, and written, in one screen.
+
+Each function is one short step on the database alias that it is given; none knows of HTTP, retries or places.
+``lease_expires_at`` is on the database's clock and nothing else is: never both in one column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+from django.db import connections, models
+
+from . import database_facts as facts
+from .token_row import Failure, Key, Row, Status, failed_values, verdict_code
+
+# How long a write waits for a lock that somebody else has on the row.
+LOCK_WAIT_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """Whether the lease was taken, and the row (None: it is gone, or can't be seen here)."""
+
+    taken: bool
+    row: Row | None
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Whether the pair stands in the row, and the row that does (None: it is gone, or can't be seen here)."""
+
+    stands: bool
+    row: Row | None
+
+
+@lru_cache(maxsize=32)
+def _readers(model: type[models.Model]) -> dict[str, Callable[[Any], Any] | None]:
+    """What turns each column's value into the field's: our own fields do it, and booleans may come as numbers."""
+    readers: dict[str, Callable[[Any], Any] | None] = {}
+    for each in model._meta.concrete_fields:
+        is_flag = isinstance(each, models.BooleanField)
+        readers[each.attname] = bool if is_flag else getattr(each, "from_db_value", None)
+    return readers
+
+
+def _columns(using: str, model: type[models.Model]) -> str:
+    """All columns, and whether the lease lives."""
+    connection = connections[using]
+    names = ", ".join(connection.ops.quote_name(str(each.column)) for each in model._meta.concrete_fields)
+    lives = f"CASE WHEN lease_expires_at >= {facts.now(connection).sql} THEN 1 ELSE 0 END"
+    return f"{names}, {lives}"
+
+
+def _row(model: type[models.Model], record: tuple[Any, ...] | None) -> Row | None:
+    if record is None:
+        return None
+    readers = _readers(model).items()
+    values = {
+        name: value if read is None else read(value) for (name, read), value in zip(readers, record[:-1], strict=True)
+    }
+    return Row(values, lease_lives=bool(record[-1]))
+
+
+def load(using: str, key: Key) -> Row | None:
+    """Read the row, or None when it is gone or can't be seen on this connection."""
+    return _load(using, key.model, "id", key.pk)
+
+
+def load_of_connection(using: str, model: type[models.Model], connection_id: Any) -> Row | None:
+    """Read the connection's row, whichever grant it has by now."""
+    return _load(using, model, "connection_id", connection_id)
+
+
+def _load(using: str, model: type[models.Model], column: str, value: Any) -> Row | None:
+    connection = connections[using]
+    field: Any = model._meta.pk if column == "id" else model._meta.get_field("connection")
+    sql = f"SELECT {_columns(using, model)} FROM {_table(using, model)} WHERE {column} = %s"  # noqa: S608
+    with connection.cursor() as cursor:
+        parameters = [*facts.now(connection).parameters, field.get_db_prep_save(value, connection)]
+        cursor.execute(sql, parameters)
+        return _row(model, cursor.fetchone())
+
+
+def _table(using: str, model: type[models.Model]) -> str:
+    return connections[using].ops.quote_name(model._meta.db_table)
+
+
+def claim(using: str, key: Key, lease_id: str, ttl_seconds: float, *, lock_wait_seconds: float) -> Claimed:
+    """Take the lease if the row still has the key's version and nobody else's lease lives on it.
+
+    Repeatable with the same ``lease_id``. A dead holder's lease means that its request may have been processed. Raises
+    the database's lock error when somebody has the row locked for longer than ``lock_wait_seconds``.
+    """
+    connection = connections[using]
+    now, ends = facts.now(connection), facts.later(connection, ttl_seconds)
+    # MariaDB evaluates assignments from left to right: what reads the old lease comes first.
+    sql = f"""UPDATE {_table(using, key.model)}
+        SET outcome_unknown = CASE WHEN lease_id IS NULL OR lease_id = %s THEN outcome_unknown ELSE %s END,
+            lease_id = %s, lease_expires_at = {ends.sql}
+        WHERE id = %s AND version = %s AND (lease_id IS NULL OR lease_id = %s OR lease_expires_at < {now.sql})"""  # noqa: S608
+    parameters = [lease_id, True, lease_id, *ends.parameters, key.pk, key.version, lease_id, *now.parameters]
+    returns = facts.returns_updated_row(connection)
+    if returns:
+        sql += f" RETURNING {_columns(using, key.model)}"
+    with facts.lock_wait(connection, lock_wait_seconds) as begins_with, connection.cursor() as cursor:
+        cursor.execute(begins_with + sql, parameters)
+        if returns and (record := cursor.fetchone()) is not None:
+            return Claimed(True, _row(key.model, record))
+        taken = not returns and cursor.rowcount > 0
+    row = load(using, key)
+    return Claimed(taken and row is not None and row.version == key.version, row)
+
+
+def _update(
+    using: str, key: Key, values: Mapping[str, Any], where: str, parameters: list[Any], *, first: str = ""
+) -> bool:
+    """Write the values where the row meets the condition, waiting for locks. Returns whether it did.
+
+    ``first``: an assignment in SQL that comes before the values'; its parameters come before the condition's.
+    """
+    connection = connections[using]
+    fields: list[tuple[Any, Any]] = [(key.model._meta.get_field(name), value) for name, value in values.items()]
+    names = ", ".join([first] * bool(first) + [f"{connection.ops.quote_name(each.column)} = %s" for each, _ in fields])
+    sql = f"UPDATE {_table(using, key.model)} SET {names} WHERE {where} AND id = %s"  # noqa: S608
+    count = first.count("%s")
+    written = [each.get_db_prep_save(value, connection) for each, value in fields]
+    with facts.lock_wait(connection, LOCK_WAIT_SECONDS) as begins_with, connection.cursor() as cursor:
+        cursor.execute(begins_with + sql, [*parameters[:count], *written, *parameters[count:], key.pk])
+        return bool(cursor.rowcount > 0)
+
+
+def store(using: str, key: Key, values: Mapping[str, Any], *, since: int | None = None) -> Stored:
+    """Write a renewed pair over the version that was spent, waiting for locks.
+
+    By row and version alone: whoever spent it holds the only live pair, lease or no lease. ``since``: over any version
+    from that one on, all of which were spent. The pair also stands when an earlier try wrote it and its reply was lost.
+    """
+    first = key.version if since is None else since
+    if _update(using, key, values, "version >= %s AND version < %s", [first, values["version"]]):
+        return Stored(True, Row(values))
+    row = load(using, key)
+    return Stored(row is not None and row.holds(values), row)
+
+
+def release(using: str, key: Key, lease_id: str) -> None:
+    """Give the lease back: nothing was sent, or nothing came of it."""
+    _update(using, key, {"lease_id": None, "lease_expires_at": None}, "lease_id = %s", [lease_id])
+
+
+def fail(using: str, key: Key, lease_id: str, row: Row, failure: Failure) -> Row:
+    """Give the lease back, record the failure and when to try again. Returns the row as it was written.
+
+    Under somebody else's lease only that the outcome is unknown is worth a record.
+    """
+    values = failed_values(row, failure)
+    own = "version = %s AND (lease_id = %s OR (lease_id IS NULL AND status = %s))"  # a rollback took the lease back
+    written = _update(using, key, values, own, [key.version, lease_id, Status.CONNECTED.value])
+    if not written and "outcome_unknown" in values:
+        _update(using, key, {"outcome_unknown": True}, "version = %s", [key.version])
+    return Row({**row.values, **values})
+
+
+def conclude(using: str, key: Key, code: str, *, access_token_dead: bool) -> bool:
+    """Write the verdict "reconnect required" if the version is unchanged; the version stays, so a late store heals it.
+
+    Returns whether this call changed the status. A refusal after an unknown outcome is recorded as a lost reply.
+    """
+    now = datetime.now(UTC)
+    verdict = {
+        "status": Status.RECONNECT_REQUIRED.value,
+        "lease_id": None,
+        "lease_expires_at": None,
+        "last_failed_at": now,
+        **({"expires_at": now} if access_token_dead else {}),
+    }
+    # Another worker may have found out that the outcome is unknown since the caller last looked.
+    reason = "last_error_code = CASE WHEN outcome_unknown = %s THEN %s ELSE %s END"
+    reasons = [True, verdict_code(code, outcome_unknown=True), code[:40]]
+    stands = "version = %s AND status = %s"
+    return _update(using, key, verdict, stands, [*reasons, key.version, Status.CONNECTED.value], first=reason)
