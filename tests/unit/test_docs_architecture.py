@@ -10,7 +10,9 @@ PAGE = (REPOSITORY / "docs" / "architecture.md").read_text(encoding="utf-8")
 
 def test_each_module_has_a_line():
     section = PAGE.split("## All modules")[1].split("\n## ")[0]
-    named = {name for cell in re.findall(r"^\| (`.*?`) \|", section, re.MULTILINE) for name in re.findall(r"`(.*?)`", cell)}
+    named = {
+        name for cell in re.findall(r"^\| (`.*?`) \|", section, re.MULTILINE) for name in re.findall(r"`(.*?)`", cell)
+    }
     modules = {
         file.relative_to(PACKAGE).with_suffix("").as_posix()
         for file in PACKAGE.rglob("*.py")

@@ -95,10 +95,10 @@ def _judge_error(body: dict[str, Any], grant: Grant, status: int, response: Resp
             unreadable.said_by_thanksio = True
             return unreadable
         if "not linked to client" in text:
-            return ThanksIOConfigurationError(
-                "This refresh token was given to another OAuth client. Check THANKSIO_CLIENT_ID: it must be "
-                "the client that the users connected with.",
-                code="client_mismatch",
+            return InvalidGrant(
+                "thanks.io gave this refresh token to another OAuth client: the connection was imported, or "
+                "THANKSIO_CLIENT_ID was changed. Its owner has to connect again.",
+                code="other_client",
             )
     elif any(phrase in text for phrase in _REDIRECT_URI):  # not the standard's long text, which names it too
         return ThanksIOConfigurationError(
