@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
+_HTTP_STACK = frozenset({"requests", "urllib3"})
 
 
 class Errand(Generic[T]):
@@ -84,10 +85,13 @@ def find_interruption(error: BaseException) -> BaseException | None:
     neither Python nor the HTTP stack has. Nothing gives away a plain TimeoutError or OSError that another thread raises
     into this one (``PyThreadState_SetAsyncExc``): it counts as the network's.
     """
-    for each in _chain(error):
-        if not isinstance(each, Exception) or _is_foreign_timeout(each) or _is_raised_by_a_signal_handler(each):
-            return each
-    return None
+    found = [
+        each
+        for each in _chain(error)
+        if not isinstance(each, Exception) or _is_foreign_timeout(each) or _is_raised_by_a_signal_handler(each)
+    ]
+    # urllib3 gives its own error, raised in an interruption's place, the interruption's traceback.
+    return next((each for each in found if _package(each) not in _HTTP_STACK), found[-1] if found else None)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -102,9 +106,12 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
             to_see += (each.__context__, each.__cause__)
 
 
+def _package(error: BaseException) -> str:
+    return type(error).__module__.partition(".")[0]
+
+
 def _is_foreign_timeout(error: BaseException) -> bool:
-    package = type(error).__module__.partition(".")[0]
-    return isinstance(error, TimeoutError) and package not in ("builtins", "requests", "urllib3", "ssl", "socket")
+    return isinstance(error, TimeoutError) and _package(error) not in _HTTP_STACK | {"builtins", "socket", "ssl"}
 
 
 def _is_raised_by_a_signal_handler(error: BaseException) -> bool:
