@@ -1,5 +1,6 @@
 """What a test patches in requests takes effect here too. No request may go out of somebody's test."""
 
+import gzip
 import io
 import socket
 import time
@@ -141,6 +142,13 @@ class TestVcr:
                     response = send(server.url + "/send")
                     assert (response.status, response.body) == (201, b'{"id": 1}')
             assert len(server.requests) == 1
+
+    def test_plays_a_compressed_answer(self, tmp_path):
+        answer = answering(200, gzip.compress(b"whole"), {"Content-Encoding": "gzip"})
+        with ScriptedServer(answer) as server:
+            for _ in range(2):
+                with vcr.use_cassette(str(tmp_path / "cassette.yaml")):
+                    assert send(server.url).body == b"whole"
 
     def test_stops_what_is_not_on_the_cassette(self, tmp_path):
         with ScriptedServer(answering(200)) as server:
