@@ -74,6 +74,7 @@ def start_worker(database: dict[str, Any], thanksio: FakeThanksIO) -> Iterator[C
     for worker in workers:
         worker.close()
 
+
 @pytest.fixture
 def one_session(database: dict[str, Any]) -> Iterator[Callable[[], AbstractContextManager[None]]]:
     """A context in which Django is a role that the server gives one connection only, and which it takes."""

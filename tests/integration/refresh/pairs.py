@@ -15,7 +15,9 @@ class HostError(Exception):
 
 def fresh(connection: Any, using: str = "default") -> ThanksIOConnection:
     """The connection and its tokens as they are in the database."""
-    return ThanksIOConnection.objects.using(using).select_related("tokens").get(pk=getattr(connection, "pk", connection))
+    return (
+        ThanksIOConnection.objects.using(using).select_related("tokens").get(pk=getattr(connection, "pk", connection))
+    )
 
 
 def access(connection: ThanksIOConnection) -> str:
@@ -69,7 +71,9 @@ def live_row(thanksio: FakeThanksIO, connection: ThanksIOConnection, *, version:
     }
 
 
-def assert_live(thanksio: FakeThanksIO, connection: ThanksIOConnection, *, version: int = 2, using: str = "default") -> str:
+def assert_live(
+    thanksio: FakeThanksIO, connection: ThanksIOConnection, *, version: int = 2, using: str = "default"
+) -> str:
     """The row in the database has the provider's live pair; returns its access token."""
     expected = live_row(thanksio, connection, version=version)
     assert row(connection, using) == expected
