@@ -49,7 +49,8 @@ def obstacle_beside_a_transaction(alias: str) -> str:
     connection = connections[alias]
     if connection.vendor == "sqlite":
         return "SQLite has one writer at a time"
-    if connection.vendor == "mysql" and connection.isolation_level == "serializable":  # type: ignore[attr-defined]
+    level = str(connection.settings_dict["OPTIONS"].get("isolation_level"))
+    if connection.vendor == "mysql" and level.lower() == "serializable":
         return "it is SERIALIZABLE, so MariaDB has locked what it read"
     return ""
 
@@ -91,6 +92,12 @@ def commit_after_rollback(connection: BaseDatabaseWrapper) -> None:
     """Commit what was written between Django's ROLLBACK and its switch back to autocommit."""
     if not connection.in_atomic_block:
         connection._commit()  # type: ignore[attr-defined]
+
+
+def end_if_open(connection: BaseDatabaseWrapper) -> None:
+    """End a transaction that ``close()`` with autocommit off may have left open: we would wait for its locks."""
+    if not connection.in_atomic_block and not connection.autocommit:
+        connection._rollback()  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
