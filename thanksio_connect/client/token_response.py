@@ -86,26 +86,9 @@ def _judge_error(body: dict[str, Any], grant: Grant, status: int, response: Resp
     error = body.get("error")
     code = error if isinstance(error, str) and error in _KNOWN_CODES else None
     text = " ".join(value for name in _TEXT_FIELDS if isinstance(value := body.get(name), str)).lower()
-    if grant == "refresh_token":
-        if "cannot decrypt" in text:
-            unreadable = TokenUndecryptable(
-                "thanks.io can't read the refresh token that was sent. Check that FIELD_ENCRYPTION_KEY is "
-                "the key that it was encrypted with and that THANKSIO_TOKEN_URL is right. Nothing was lost."
-            )
-            unreadable.said_by_thanksio = True
-            return unreadable
-        if "not linked to client" in text:
-            return ThanksIOConfigurationError(
-                "This refresh token was given to another OAuth client. Check THANKSIO_CLIENT_ID: it must be "
-                "the client that the users connected with.",
-                code="client_mismatch",
-            )
-    elif any(phrase in text for phrase in _REDIRECT_URI):  # not the standard's long text, which names it too
-        return ThanksIOConfigurationError(
-            "thanks.io refuses the redirect URI. THANKSIO_REDIRECT_URI (or the callback's URL) must be "
-            "exactly the one that is registered for the OAuth client.",
-            code="redirect_uri_mismatch",
-        )
+    told = _judge_text(text, grant)
+    if told is not None:
+        return told
     if code == "invalid_request" and any(phrase in text for phrase in _CLIENT_PARAMETERS):
         code = "invalid_client"
     if code in _CONFIGURATION_CODES:
@@ -120,6 +103,31 @@ def _judge_error(body: dict[str, Any], grant: Grant, status: int, response: Resp
     if error == "temporarily_unavailable":
         return Throttled(retry_after=parse_retry_after(response.headers.get("Retry-After")))
     return InvalidTokenResponse(code=code or f"http_{status}")
+
+
+def _judge_text(text: str, grant: Grant) -> Exception | None:
+    """What the words say, whatever the code beside them."""
+    if grant == "refresh_token":
+        if "cannot decrypt" in text:
+            unreadable = TokenUndecryptable(
+                "thanks.io can't read the refresh token that was sent. Check that FIELD_ENCRYPTION_KEY is "
+                "the key that it was encrypted with and that THANKSIO_TOKEN_URL is right. Nothing was lost."
+            )
+            unreadable.said_by_thanksio = True
+            return unreadable
+        if "not linked to client" in text:
+            return InvalidGrant(
+                "thanks.io gave this refresh token to another OAuth client: the connection was imported, or "
+                "THANKSIO_CLIENT_ID was changed. Its owner has to connect again.",
+                code="other_client",
+            )
+    elif any(phrase in text for phrase in _REDIRECT_URI):  # not the standard's long text, which names it too
+        return ThanksIOConfigurationError(
+            "thanks.io refuses the redirect URI. THANKSIO_REDIRECT_URI (or the callback's URL) must be "
+            "exactly the one that is registered for the OAuth client.",
+            code="redirect_uri_mismatch",
+        )
+    return None
 
 
 def _load(body: bytes, **options: Any) -> dict[str, Any] | None:

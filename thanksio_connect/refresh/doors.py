@@ -85,7 +85,7 @@ def reread(tokens: Any) -> bool:
     """Bring the instance up to date, also with a new grant. Returns False when the connection is gone."""
     model = type(cast("models.Model", tokens))
     alias = router.db_for_write(model, instance=tokens)
-    row: Row | None = sessions.on_callers_connection(
+    row: Row | None = sessions.read(
         alias, lambda using: statements.load_of_connection(using, model, tokens.connection_id)
     )
     if row is not None and (row.values["id"] != tokens.pk or row.version >= tokens.version):

@@ -58,7 +58,7 @@ class Place:
 
     def load(self) -> Row | None:
         """Read the row as committed."""
-        return sessions.on_callers_connection(self.alias, lambda using: statements.load(using, self.key))
+        return sessions.read(self.alias, lambda using: statements.load(using, self.key))
 
     def claim(self) -> Claimed:
         """Take the lease. Raises RefreshInProgress if somebody has the row locked."""

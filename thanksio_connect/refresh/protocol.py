@@ -280,8 +280,8 @@ def _failed(row: Row, error: Any) -> Generator[Step, Any, None]:
 
 def failure_of(row: Row, error: Any) -> Failure | None:
     """What the row is to remember of an error; None for one that says nothing of the row."""
-    if isinstance(error, ThanksIOConfigurationError) or not isinstance(error, ThanksIOError):
-        return None
+    if not isinstance(error, ThanksIOError) or (isinstance(error, InvalidGrant) and error.code != OTHER_CLIENT):
+        return None  # our configuration; or a refusal, which is looked at twice
     lengthens = not row.backoff_seconds
     if isinstance(error, TokenUndecryptable):
         # A wrong key of ours is put right at once; what thanks.io refuses is not asked at every call.

@@ -74,6 +74,7 @@ class Renewal:
         self.has_concluded = False
         self.exchange: Errand[TokenSet | Exception] | None = None  # under way, or with a pair that is not stored yet
         self.spent: Row | None = None
+        self.values: dict[str, Any] | None = None  # the new pair, as it is stored
         self.place: Place
 
     def run(self) -> Current | None:
@@ -187,7 +188,8 @@ class Renewal:
     @sensitive_variables()
     def store(self, step: Store) -> Stored:
         """Make the new pair durable before anybody sees it."""
-        values = renewed_values(self.key.version, step.tokens)
+        # The same values again if this is interrupted: their ciphertext tells whether they stand.
+        values = self.values = self.values or renewed_values(self.key.version, step.tokens)
 
         def stored() -> None:
             self.adopt(Row(values))

@@ -14,7 +14,15 @@ from contextlib import contextmanager
 from itertools import count
 from typing import TypeVar
 
-from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, OperationalError, connections
+from django.db import (
+    DatabaseError,
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    ProgrammingError,
+    connections,
+)
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ..client.interruption import is_interruption
@@ -95,6 +103,17 @@ def _tries(budget_seconds: float, first_delay: float, longest_delay: float) -> I
         delay = min(2 * delay, longest_delay)
 
 
+def read(alias: str, step: Callable[[str], T]) -> T:
+    """Run a step that reads, in one statement, on the caller's connection."""
+    try:
+        with translated():
+            return step(alias)
+    except LOST_IN_TRANSIT:
+        if not facts.in_transaction(alias):
+            facts.drop_if_dead(connections[alias])
+        raise
+
+
 def on_callers_connection(alias: str, step: Callable[[str], T]) -> T:
     """Run a step once on the caller's connection: in a savepoint, or in a transaction of its own."""
     connection = connections[alias]
@@ -119,7 +138,7 @@ def on_private_sessions(alias: str, step: Callable[[str], T], *, budget_seconds:
             with private_session(alias) as using, facts.own_transaction(using):
                 return step(using)
         except LOST_IN_TRANSIT as error:
-            if is_last or isinstance(error, _PERMANENT):
+            if is_last or isinstance(error, (*_PERMANENT, ProgrammingError)):
                 raise
             _warn(error)
     raise AssertionError("the last try returns or raises")
