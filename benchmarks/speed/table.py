@@ -11,8 +11,8 @@ from django.db import connection
 from django.test import Client
 
 from benchmarks.measure import Finding, decryptions, statements
-from thanksio_connect.flows.selection import PAGE_SIZE, Selection
 from thanksio_connect.fields import LazySecret
+from thanksio_connect.flows.selection import PAGE_SIZE, Selection
 from thanksio_connect.models import ConnectionTokens, ThanksIOConnection
 from thanksio_connect.testing.minting import mint_access_token, mint_opaque
 
