@@ -106,8 +106,7 @@ def claim(using: str, key: Key, lease_id: str, ttl_seconds: float, *, lock_wait_
     returns = facts.returns_updated_row(connection)
     if returns:
         sql += f" RETURNING {_columns(using, key.model)}"
-    with facts.lock_wait(connection, lock_wait_seconds) as begins_with, connection.cursor() as cursor:
-        cursor.execute(begins_with + sql, parameters)
+    with facts.executed(connection, sql, parameters, lock_wait_seconds=lock_wait_seconds) as cursor:
         if returns and (record := cursor.fetchone()) is not None:
             return Claimed(True, _row(key.model, record))
         taken = not returns and cursor.rowcount > 0
@@ -128,8 +127,8 @@ def _update(
     sql = f"UPDATE {_table(using, key.model)} SET {names} WHERE {where} AND id = %s"  # noqa: S608
     count = first.count("%s")
     written = [each.get_db_prep_save(value, connection) for each, value in fields]
-    with facts.lock_wait(connection, LOCK_WAIT_SECONDS) as begins_with, connection.cursor() as cursor:
-        cursor.execute(begins_with + sql, [*parameters[:count], *written, *parameters[count:], key.pk])
+    every = [*parameters[:count], *written, *parameters[count:], key.pk]
+    with facts.executed(connection, sql, every, lock_wait_seconds=LOCK_WAIT_SECONDS) as cursor:
         return bool(cursor.rowcount > 0)
 
 
