@@ -245,7 +245,8 @@ def _refused(version: int, row: Row, reply: InvalidGrant, request: Request) -> C
             raise NotConnected
         if now.version != version:
             return Current(now)
-    return (yield from _concluded(version, reply.code, request))
+    code = verdict_code(reply.code, outcome_unknown=row.outcome_unknown)
+    return (yield from _concluded(version, code, request))
 
 
 def _concluded(version: int, code: str, request: Request) -> Conversation:
