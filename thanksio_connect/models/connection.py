@@ -127,4 +127,5 @@ class ThanksIOConnection(GuardedModel):
             api_url=app_settings.api_url,
             transport=Transport(transport_config()),
             tokens=engine.TokenSource(self),
+            connection_id=self.pk,
         )
