@@ -8,7 +8,7 @@ from typing import TypedDict
 from .resource import Resource, rows_of
 
 
-class HandwritingStyle(TypedDict, total=False):
+class HandwritingStyle(TypedDict):
     """A style; ``sample`` is the URL of an image."""
 
     handwriting_style_id: int
@@ -17,7 +17,7 @@ class HandwritingStyle(TypedDict, total=False):
     type: str
 
 
-class GiftcardBrand(TypedDict, total=False):
+class GiftcardBrand(TypedDict):
     """A brand. ``brand_code`` is what ``giftcard_brand`` takes; ``available_amounts`` are in cents."""
 
     brand_code: str
@@ -27,7 +27,7 @@ class GiftcardBrand(TypedDict, total=False):
     group: str
 
 
-class GiftcardGroup(TypedDict, total=False):
+class GiftcardGroup(TypedDict):
     """Brands of a kind."""
 
     title: str

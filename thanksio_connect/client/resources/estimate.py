@@ -19,14 +19,14 @@ from .mail_fields import (
 from .resource import Resource
 
 
-class Destinations(TypedDict, total=False):
+class Destinations(TypedDict):
     """How many pieces go where."""
 
     united_states: int
     international: int
 
 
-class Costs(TypedDict, total=False):
+class Costs(TypedDict):
     """Amounts in cents. ``grand_total`` is all but the gift cards' face value."""
 
     united_states: int
@@ -36,7 +36,7 @@ class Costs(TypedDict, total=False):
     grand_total: int
 
 
-class EstimateData(TypedDict, total=False):
+class EstimateData(TypedDict):
     """The price. ``total_cost`` is ``total_cost_in_cents`` as text in dollars; ``test_mode`` is the account's."""
 
     type: str
@@ -53,7 +53,7 @@ class EstimateData(TypedDict, total=False):
     notes: list[str]
 
 
-class Estimated(TypedDict, total=False):
+class Estimated(TypedDict):
     """thanks.io's answer: the price is in ``data``."""
 
     message: str

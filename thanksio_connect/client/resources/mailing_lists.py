@@ -33,7 +33,7 @@ RecordTypes = Literal[
 ]
 
 
-class BoughtRadiusSearch(TypedDict, total=False):
+class BoughtRadiusSearch(TypedDict):
     """``mailing_list_id`` is the list that the bought records were added to."""
 
     message: str
@@ -41,7 +41,7 @@ class BoughtRadiusSearch(TypedDict, total=False):
     failure: bool
 
 
-class RadiusSearchCount(TypedDict, total=False):
+class RadiusSearchCount(TypedDict):
     """``count`` is how many records the search finds, up to the asked number."""
 
     status: str

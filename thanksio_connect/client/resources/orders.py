@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from ..arguments import UNSET, Unset, given
 from ..listing import Listing
@@ -12,7 +12,7 @@ from .resource import Resource
 from .shapes import Address, Order, Recipient, SentOrder
 
 
-class Stats(TypedDict, total=False):
+class Stats(TypedDict):
     """How many pieces of an order are where, and how often their QR codes were scanned."""
 
     delivered: int
@@ -28,13 +28,13 @@ class Stats(TypedDict, total=False):
     multi_scans: int
 
 
-class UndeliveredRecipient(Recipient, total=False):
+class UndeliveredRecipient(Recipient):
     """``failure`` says why."""
 
     failure: str | None
 
 
-class Tracking(TypedDict, total=False):
+class Tracking(TypedDict):
     """Where an order's pieces are."""
 
     id: int
@@ -44,13 +44,13 @@ class Tracking(TypedDict, total=False):
     returned: list[UndeliveredRecipient]
 
 
-class Tracked(TypedDict, total=False):
+class Tracked(TypedDict):
     """thanks.io's answer: the tracking is in ``data``."""
 
     data: Tracking
 
 
-class Giftcard(TypedDict, total=False):
+class Giftcard(TypedDict):
     """The gift card of a piece; ``amount`` is in cents."""
 
     brand: str
@@ -59,7 +59,7 @@ class Giftcard(TypedDict, total=False):
     invalidated_at: str | None
 
 
-class OrderItem(TypedDict, total=False):
+class OrderItem(TypedDict):
     """One piece of mail. ``giftcard`` is there on gift card orders only, and None until the card is issued."""
 
     id: int
@@ -68,23 +68,23 @@ class OrderItem(TypedDict, total=False):
     scans: int
     failure: str | None
     recipient: Recipient
-    giftcard: Giftcard | None
+    giftcard: NotRequired[Giftcard | None]
     created_at: str
 
 
-class InvalidatedGiftcard(TypedDict, total=False):
+class InvalidatedGiftcard(TypedDict):
     """thanks.io's answer: the item is in ``data``."""
 
     data: OrderItem
 
 
-class Cancelled(TypedDict, total=False):
+class Cancelled(TypedDict):
     """thanks.io's answer. Look at ``order["status"]``: it says whether the order was cancelled."""
 
     order: SentOrder
 
 
-class Replayed(SentOrder, total=False):
+class Replayed(SentOrder):
     """The new order, with the id of the one that it repeats."""
 
     replayed_from_order_id: int

@@ -21,13 +21,13 @@ from .resource import Resource
 from .shapes import SentOrder
 
 
-class PreviewImages(TypedDict, total=False):
+class PreviewImages(TypedDict):
     """``previews`` are URLs of PNG images."""
 
     previews: list[str]
 
 
-class Preview(TypedDict, total=False):
+class Preview(TypedDict):
     """What ``preview=True`` gives: no order was made, and nothing is charged."""
 
     success: bool

@@ -1,9 +1,13 @@
-"""What thanks.io's answers and several operations have in common. Fields that a type does not name are there, too."""
+"""What several operations take or answer.
+
+The types of answers name what thanks.io documents. Other fields are there, too; and some answers have fewer, such as
+that of a new mailing list: read what you can do without with ``.get()``.
+"""
 
 from __future__ import annotations
 
 from datetime import date
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 
 class Address(TypedDict, total=False):
@@ -38,7 +42,7 @@ class RecipientFields(Address, total=False):
     custom10: str | None
 
 
-class MailingList(TypedDict, total=False):
+class MailingList(TypedDict):
     """A mailing list. ``api_key`` is a credential with which anybody can add recipients: don't log or show it."""
 
     id: int
@@ -61,7 +65,7 @@ class MailingList(TypedDict, total=False):
     updated_at: str
 
 
-class Recipient(TypedDict, total=False):
+class Recipient(TypedDict):
     """A recipient as thanks.io returns it."""
 
     id: int
@@ -82,7 +86,7 @@ class Recipient(TypedDict, total=False):
     custom2: str | None
     custom3: str | None
     custom4: str | None
-    mailing_list: MailingList
+    mailing_list: NotRequired[MailingList]
     created_at: str
     updated_at: str
 
@@ -94,7 +98,7 @@ class Deleted(TypedDict, total=False):
     status: str
 
 
-class Order(TypedDict, total=False):
+class Order(TypedDict):
     """An order as lists and tracking show it. ``status`` is in words ("Fulfilled"); amounts are in cents."""
 
     id: int
@@ -121,7 +125,7 @@ class Order(TypedDict, total=False):
     updated_at: str
 
 
-class SentOrder(Order, total=False):
+class SentOrder(Order):
     """A new order. ``status`` is in lower case ("reviewing"), ``authorization_total`` in cents."""
 
     user_id: int

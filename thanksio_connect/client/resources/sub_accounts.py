@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from typing import Any, Unpack
+from typing import Any, NotRequired, Unpack
 
 from ..arguments import named_fields
 from .mail_fields import ReturnAddress
@@ -11,13 +11,13 @@ from .resource import Resource, rows_of
 from .shapes import Deleted
 
 
-class SubAccount(ReturnAddress, total=False):
+class SubAccount(ReturnAddress):
     """A sub-account. ``branding_fields`` (name, e-mail, company …) come with ``get`` and ``list``."""
 
     id: int
     user_id: int
     title: str
-    branding_fields: dict[str, Any] | None
+    branding_fields: NotRequired[dict[str, Any] | None]
     created_at: str
     updated_at: str
 

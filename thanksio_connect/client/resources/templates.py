@@ -15,7 +15,7 @@ MessageTemplateType = Literal[
 ]
 
 
-class ImageTemplate(TypedDict, total=False):
+class ImageTemplate(TypedDict):
     """An image template; ``image`` is its URL."""
 
     id: int
@@ -29,7 +29,7 @@ class ImageTemplate(TypedDict, total=False):
     updated_at: str
 
 
-class MessageTemplate(TypedDict, total=False):
+class MessageTemplate(TypedDict):
     """A message template. ``giftcard_amount`` is in cents, as a number, text or ``""``."""
 
     id: int

@@ -12,7 +12,7 @@ from .shapes import Deleted
 WebhookType = Literal["order_item.status_update", "order.status_update", "order_item.delivered", "scans.scan_update"]
 
 
-class Webhook(TypedDict, total=False):
+class Webhook(TypedDict):
     """A webhook. thanks.io signs nothing, so its ``url`` should be one that nobody can guess."""
 
     id: int
