@@ -70,7 +70,7 @@ class AccountEndpoints:
         missing = [name for name in _REQUIRED.get(kind, ()) if not _body(record).get(name)]
         if missing:
             return _invalid(record, missing)
-        base = shapes.mailing_list(record.user_id) if kind == "mailing-lists" else {}
+        base = shapes.NEW_ROWS.get(kind) or shapes.mailing_list(record.user_id)
         return json_reply(self._add(record, kind, base | _body(record)), 201)
 
     def _get(self, record: RequestRecord, kind: str, row_id: str) -> Reply:

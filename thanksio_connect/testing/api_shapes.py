@@ -41,6 +41,12 @@ PUBLIC: Final[dict[str, Any]] = {
     "/giftcard-brands-list": {"brands": [_BRAND | {"group": "Featured"}]},
 }
 """What thanks.io answers without a token."""
+NEW_ROWS: Final[dict[str, dict[str, Any]]] = {
+    "message-templates": {"type": "postcard", "name": "", "content": "", "sub_account_id": None, "cc_emails": []},
+    "sub-accounts": {"title": "", "return_name": None, "return_address": None, "return_city": None},
+    "webhooks": {"mailing_list_id": None, "description": None, "invoke_count": 0, "deleted_at": None},
+}
+"""What a new row has if its request does not say otherwise."""
 PNG: Final = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c489"
     "0000000d49444154789c63606060f80f00010401005fe5c34b0000000049454e44ae426082"
