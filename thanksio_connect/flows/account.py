@@ -11,7 +11,7 @@ from typing import Any
 
 from django.views.decorators.debug import sensitive_variables
 
-from ..client.api import ThanksIOClient
+from ..client.api import RetryPolicy, ThanksIOClient
 from ..client.tokens import Secret, TokenSet
 from ..client.transport import Transport, TransportConfig
 from ..conf import app_settings
@@ -45,6 +45,7 @@ def find_thanksio_user_id(token_set: TokenSet) -> str:
             api_url=app_settings.api_url,
             transport=Transport(_TIME_BUDGET),
             tokens=_NewToken(Secret(token_set.access_token)),
+            retries=RetryPolicy(attempts=1),
         )
         return _first_user_id(client.get("/mailing-lists/", params={"items_per_page": 1}))
     except Exception as error:  # noqa: BLE001 - whatever it is, the connection must be stored
