@@ -19,7 +19,7 @@ from typing import Any
 
 from django.db import DatabaseError, InterfaceError, connections, router
 
-from ..conf import app_settings, oauth_config, prepare_session
+from ..conf import app_settings, oauth_config
 from ..exceptions import (
     NotConnected,
     ReconnectRequired,
@@ -175,7 +175,7 @@ class BulkRefresh:
         """Handle a row over this thread's own database session; returns the row if that does not see it."""
         try:
             alias = router.db_for_write(type(connection), instance=connection)
-            if (prepare := prepare_session()) is not None:
+            if (prepare := app_settings.prepare_session) is not None:
                 prepare(connections[alias])
             if doors.is_visible(connection.tokens):
                 self._handle(connection)
