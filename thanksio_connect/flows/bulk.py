@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
@@ -19,6 +18,7 @@ from typing import Any
 
 from django.db import DatabaseError, InterfaceError, connections, router
 
+from ..client.deadline import now
 from ..conf import app_settings, oauth_config
 from ..exceptions import (
     NotConnected,
@@ -127,7 +127,7 @@ class BulkRefresh:
         self.limit = limit
         self.workers = workers
         self.stop = stop or threading.Event()
-        ends = None if time_budget is None else time.monotonic() + time_budget.total_seconds()
+        ends = None if time_budget is None else now() + time_budget.total_seconds()
         # A rate that was asked for is kept evenly; of thanks.io's own limit a sixth may come at once.
         limit_per_minute = app_settings.rate_limit_per_minute
         if rate_per_minute is None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-import time
+
+from ..client.deadline import now
 
 
 class Pace:
@@ -18,22 +19,22 @@ class Pace:
         self._ends = ends
         self._stop = stop
         self._lock = threading.Lock()
-        self._next = time.monotonic()
+        self._next = now()
 
     @property
     def is_over(self) -> bool:
         """Whether the run's time is up, or will be before anybody may send again."""
         with self._lock:
-            return self._ends is not None and max(time.monotonic(), self._next - self._tolerance) >= self._ends
+            return self._ends is not None and max(now(), self._next - self._tolerance) >= self._ends
 
     def wait(self) -> bool:
         """Wait for this request's turn. Returns False when the run was stopped or its time is up."""
         while not self._stop.is_set() and not self.is_over:
             with self._lock:
-                now = time.monotonic()
-                left = self._next - self._tolerance - now
+                moment = now()
+                left = self._next - self._tolerance - moment
                 if left <= 0:
-                    self._next = max(self._next, now) + self._interval
+                    self._next = max(self._next, moment) + self._interval
                     return True
             self._stop.wait(min(left, 0.5))
         return False
@@ -41,4 +42,4 @@ class Pace:
     def hold(self, seconds: float) -> None:
         """Let nobody send for so long."""
         with self._lock:
-            self._next = max(self._next, time.monotonic() + seconds + self._tolerance)
+            self._next = max(self._next, now() + seconds + self._tolerance)

@@ -186,7 +186,7 @@ class Renewal:
         except (DatabaseError, InterfaceError) as error:
             logger.critical(
                 "Renewed tokens of thanks.io connection %s could not be stored (%s): its owner must connect again once "
-                "the database is back.",
+                "the database is back. If a table or a column is missing or too short, run manage.py migrate.",
                 self.key.connection_id,
                 type(error).__name__,
             )
