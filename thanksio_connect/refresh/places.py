@@ -25,7 +25,7 @@ from ..exceptions import RefreshInProgress
 from . import database_facts as facts
 from . import sessions, statements
 from .rollback_guard import Guard
-from .statements import Claimed, Stored
+from .statements import Claimed, Lease, Stored
 from .token_row import Failure, Key, Row, new_id
 
 logger = logging.getLogger("thanksio_connect")
@@ -60,15 +60,16 @@ class Place:
         """Read the row as committed."""
         return sessions.on_callers_connection(self.alias, lambda using: statements.load(using, self.key))
 
-    def claim(self) -> Claimed:
+    def claim(self, *, outcome_is_unknown: bool = False) -> Claimed:
         """Take the lease. Raises RefreshInProgress if somebody has the row locked."""
         self.claimed_at = time.monotonic()
-        return self.commit(self._claim)
+        return self.commit(lambda using: self._claim(using, outcome_is_unknown))
 
-    def _claim(self, using: str) -> Claimed:
+    def _claim(self, using: str, outcome_is_unknown: bool = False) -> Claimed:
         wait = self.lock_wait_seconds if self.is_urgent else LIVING_LOCK_WAIT_SECONDS
+        lease = Lease(self.lease_id, self.lease_seconds, outcome_is_unknown)
         try:
-            return statements.claim(using, self.key, self.lease_id, self.lease_seconds, lock_wait_seconds=wait)
+            return statements.claim(using, self.key, lease, lock_wait_seconds=wait)
         except sessions.LOST_IN_TRANSIT as error:
             if facts.is_lock_error(error):
                 raise RefreshInProgress(code="row_locked") from error
@@ -113,10 +114,10 @@ class PrivateSessions(Place):
         """Read the row as committed."""
         return self.commit(lambda using: statements.load(using, self.key))
 
-    def claim(self) -> Claimed:
+    def claim(self, *, outcome_is_unknown: bool = False) -> Claimed:
         """As elsewhere; the first claim was made while the place was chosen."""
         probed, self.probed = self.probed, None
-        return probed or super().claim()
+        return probed or super().claim(outcome_is_unknown=outcome_is_unknown)
 
     def sees_the_row(self, known: dict[str, Any], patience_seconds: float) -> bool:
         """Claim the row, if a private session sees it, and sees the one that the caller has.

@@ -91,10 +91,10 @@ class Renewal:
         conversation = protocol.renewal(self.key.version, replace(self.request, may_wait=place.may_wait))
         try:
             return self.drive(conversation)
-        except OWN_ERRORS:
-            raise
-        except BaseException:
-            self.see_through()
+        except BaseException as error:
+            # Broken off by an interruption, or by a step that failed while there is an answer to take care of.
+            if self.exchange is not None or not isinstance(error, OWN_ERRORS):
+                self.see_through()
             raise
         finally:
             self.adopt(self.seen)
@@ -102,8 +102,21 @@ class Renewal:
                 announce(signals.reconnect_required, self.tokens)
 
     def drive(self, conversation: protocol.Conversation) -> Current:
-        """Do each step that the protocol asks for; the steps' docstrings name the results."""
-        perform: dict[type, Callable[[Any], Any]] = {
+        """Do each step that the protocol asks for, to its end."""
+        result: Any = None
+        while True:
+            try:
+                step = conversation.send(result)
+            except StopIteration as stop:
+                current = cast("Current", stop.value)
+                self.see(current.row)
+                return current
+            result = self.perform[type(step)](step)
+
+    @property
+    def perform(self) -> dict[type, Callable[[Any], Any]]:
+        """What does a step, by its kind; the steps' docstrings name the results."""
+        return {
             Load: lambda step: self.see(self.place.load()),
             Claim: self.claim,
             Pause: self.pause,
@@ -113,19 +126,10 @@ class Renewal:
             Release: lambda step: self.tidy(self.place.release),
             Conclude: self.conclude,
         }
-        result: Any = None
-        while True:
-            try:
-                step = conversation.send(result)
-            except StopIteration as stop:
-                current = cast("Current", stop.value)
-                self.see(current.row)
-                return current
-            result = perform[type(step)](step)
 
     def claim(self, step: Claim) -> Claimed:
         """Take the lease, or see who has it."""
-        claimed = self.place.claim()
+        claimed = self.place.claim(outcome_is_unknown=step.outcome_is_unknown)
         self.see(claimed.row)
         return claimed
 
@@ -166,10 +170,7 @@ class Renewal:
             return error
         self.spent = step.row
         self.exchange = Errand(lambda: client.refresh(refresh_token))
-        reply = self.reply()
-        if not isinstance(reply, TokenSet):
-            self.exchange = None
-        return reply
+        return self.reply()
 
     def reply(self) -> TokenSet | Exception:
         """Wait for the exchange that is under way."""
@@ -202,6 +203,7 @@ class Renewal:
                 self.key.connection_id,
                 type(error).__name__,
             )
+            self.exchange = None
             raise
         self.exchange = None
         return result
@@ -209,6 +211,7 @@ class Renewal:
     def conclude(self, step: Conclude) -> Row | None:
         """Write the verdict, and read what stands."""
         self.has_concluded = self.place.conclude(step.code, access_token_dead=step.access_token_dead)
+        self.exchange = None
         return self.see(self.place.load())
 
     def see_through(self) -> None:
@@ -216,7 +219,7 @@ class Renewal:
         keyboard_interrupts = 0
         for _interruption in range(INTERRUPTIONS):
             try:
-                return self.tidy(self.place.release) if self.exchange is None else self.finish()
+                return self.finish()
             except KeyboardInterrupt:
                 keyboard_interrupts += 1
                 if keyboard_interrupts >= KEYBOARD_INTERRUPTS:
@@ -230,12 +233,8 @@ class Renewal:
 
     def finish(self) -> None:
         """The rest of a renewal whose conversation was broken off."""
-        reply = self.reply()
-        if isinstance(reply, TokenSet):
-            self.store(Store(reply))
-        elif self.spent is not None:
-            row, failure = self.spent, protocol.failure_of(self.spent, reply)
-            self.tidy(self.place.release if failure is None else lambda: self.place.fail(row, failure))
+        step = protocol.last_step(self.spent, self.reply()) if self.exchange is not None else Release()
+        self.perform[type(step)](step)
 
     def tidy(self, step: Callable[[], object]) -> None:
         """Do what is good to do but whose failure must not hide the outcome: a lease left behind expires."""
@@ -243,6 +242,7 @@ class Renewal:
             step()
         except (DatabaseError, InterfaceError) as error:
             logger.warning("The renewal's lease could not be given back (%s); it expires.", type(error).__name__)
+        self.exchange = None
 
 
 def announce(signal: Signal, tokens: Tokens, **details: object) -> None:

@@ -22,6 +22,15 @@ LOCK_WAIT_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
+class Lease:
+    """What a claim writes. ``outcome_is_unknown``: its holder's own request may have spent the token."""
+
+    lease_id: str
+    seconds: float
+    outcome_is_unknown: bool = False
+
+
+@dataclass(frozen=True)
 class Claimed:
     """Whether the lease was taken, and the row (None: it is gone, or can't be seen here)."""
 
@@ -89,20 +98,21 @@ def _table(using: str, model: type[models.Model]) -> str:
     return connections[using].ops.quote_name(model._meta.db_table)
 
 
-def claim(using: str, key: Key, lease_id: str, ttl_seconds: float, *, lock_wait_seconds: float) -> Claimed:
+def claim(using: str, key: Key, lease: Lease, *, lock_wait_seconds: float) -> Claimed:
     """Take the lease if the row still has the key's version and nobody else's lease lives on it.
 
-    Repeatable with the same ``lease_id``. A dead holder's lease means that its request may have been processed. Raises
+    Repeatable with the same lease. A dead holder's lease means that its request may have been processed. Raises
     the database's lock error when somebody has the row locked for longer than ``lock_wait_seconds``.
     """
     connection = connections[using]
-    now, ends = facts.now(connection), facts.later(connection, ttl_seconds)
+    now, ends, lease_id = facts.now(connection), facts.later(connection, lease.seconds), lease.lease_id
     # MariaDB evaluates assignments from left to right: what reads the old lease comes first.
     sql = f"""UPDATE {_table(using, key.model)}
-        SET outcome_unknown = CASE WHEN lease_id IS NULL OR lease_id = %s THEN outcome_unknown ELSE %s END,
+        SET outcome_unknown = CASE WHEN (lease_id IS NULL OR lease_id = %s) AND %s THEN outcome_unknown ELSE %s END,
             lease_id = %s, lease_expires_at = {ends.sql}
         WHERE id = %s AND version = %s AND (lease_id IS NULL OR lease_id = %s OR lease_expires_at < {now.sql})"""  # noqa: S608
-    parameters = [lease_id, True, lease_id, *ends.parameters, key.pk, key.version, lease_id, *now.parameters]
+    parameters = [lease_id, not lease.outcome_is_unknown, True, lease_id, *ends.parameters]
+    parameters += [key.pk, key.version, lease_id, *now.parameters]
     returns = facts.returns_updated_row(connection)
     if returns:
         sql += f" RETURNING {_columns(using, key.model)}"
@@ -154,14 +164,11 @@ def release(using: str, key: Key, lease_id: str) -> None:
 def fail(using: str, key: Key, lease_id: str, row: Row, failure: Failure) -> Row:
     """Give the lease back, record the failure and when to try again. Returns the row as it was written.
 
-    Under somebody else's lease only that the outcome is unknown is worth a record.
+    Without the lease nothing is recorded: whoever took it over has noted that the outcome is unknown.
     """
     values = failed_values(row, failure)
-    own = "version = %s AND (lease_id = %s OR (lease_id IS NULL AND status = %s))"  # a rollback took the lease back
-    written = _update(using, key, values, own, [key.version, lease_id, Status.CONNECTED.value])
-    if not written and "outcome_unknown" in values:
-        _update(using, key, {"outcome_unknown": True}, "version = %s", [key.version])
-    return Row({**row.values, **values})
+    written = _update(using, key, values, "version = %s AND lease_id = %s", [key.version, lease_id])
+    return Row({**row.values, **values}) if written else row
 
 
 def conclude(using: str, key: Key, code: str, *, access_token_dead: bool) -> bool:
