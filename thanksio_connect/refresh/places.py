@@ -70,16 +70,15 @@ class Place:
         self.claimed_at = time.monotonic()
         return sessions.committed(
             self.alias,
-            partial(statements.claim, key=self.key, lease=self.lease),
+            partial(statements.claim, key=self.key, lease=self.lease(step)),
             on_callers=self.on_callers,
             on_private=self.on_private,
             budget_seconds=self.claim_budget_seconds,
         )
 
-    @property
-    def lease(self) -> Lease:
+    def lease(self, step: Claim) -> Lease:
         """What a claim asks for."""
-        return Lease(self.lease_id, self.lease_seconds, self.lock_wait_seconds)
+        return Lease(self.lease_id, self.lease_seconds, self.lock_wait_seconds, step.outcome_is_unknown)
 
     def store(self, values: dict[str, Any], after_commit: Callable[[], object]) -> Stored:
         """Make the pair durable, whatever it takes; ``after_commit`` runs once it is."""
@@ -125,7 +124,7 @@ class PrivateSessions(Place):
             # First a read: MariaDB's UPDATE would wait for a row that the caller has just inserted.
             if (row := statements.load(using, self.key)) is None or _is_another(row, self.key, known):
                 return False
-            self.probed = statements.claim(using, self.key, self.lease)
+            self.probed = statements.claim(using, self.key, self.lease(Claim()))
         return self.probed.row is not None
 
 

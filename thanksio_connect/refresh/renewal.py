@@ -87,38 +87,38 @@ class Renewal:
             return None
         self.place = place
         conversation = protocol.renewal(self.key.version, replace(self.request, may_wait=place.may_wait))
-        perform = self.performers(place)
         result: Any = None
         try:
             while True:
                 step = conversation.send(result)
-                result = perform[type(step)](step)
+                result = self.perform[type(step)](step)
                 if isinstance(row := getattr(result, "row", result), Row):
                     self.seen = row
         except StopIteration as stop:
             current = cast("Current", stop.value)
             self.seen = current.row
             return current
-        except OWN_ERRORS:
-            raise
-        except BaseException:
-            self.see_through()
+        except BaseException as error:
+            # Broken off by an interruption, or by a step that failed while there is an answer to take care of.
+            if self.exchange is not None or not isinstance(error, OWN_ERRORS):
+                self.see_through()
             raise
         finally:
             self.adopt(self.seen)
             if self.has_concluded:
                 announce(signals.reconnect_required, self.tokens)
 
-    def performers(self, place: Place) -> dict[type, Callable[[Any], Any]]:
-        """What does each step; the steps' docstrings name the results."""
+    @property
+    def perform(self) -> dict[type, Callable[[Any], Any]]:
+        """What does a step, by its kind; the steps' docstrings name the results."""
         return {
-            Load: place.load,
-            Claim: place.claim,
+            Load: self.place.load,
+            Claim: self.place.claim,
             Pause: self.pause,
             Post: self.post,
             Store: self.store,
-            Fail: lambda step: tidy(place.fail, step),
-            Release: lambda step: tidy(place.release, step),
+            Fail: lambda step: self.tidy(self.place.fail, step),
+            Release: lambda step: self.tidy(self.place.release, step),
             Conclude: self.conclude,
         }
 
@@ -153,10 +153,7 @@ class Renewal:
             return error
         self.spent = step.row
         self.exchange = Errand(lambda: client.refresh(refresh_token))
-        reply = self.reply()
-        if not isinstance(reply, TokenSet):
-            self.exchange = None
-        return reply
+        return self.reply()
 
     def reply(self) -> TokenSet | Exception:
         """Wait for the exchange that is under way."""
@@ -190,6 +187,7 @@ class Renewal:
                 self.key.connection_id,
                 type(error).__name__,
             )
+            self.exchange = None
             raise
         self.exchange = None
         return result
@@ -197,6 +195,7 @@ class Renewal:
     def conclude(self, step: Conclude) -> Row | None:
         """Write the verdict, and read what stands."""
         self.has_concluded = self.place.conclude(step)
+        self.exchange = None
         return self.place.load(Load())
 
     def see_through(self) -> None:
@@ -204,7 +203,7 @@ class Renewal:
         keyboard_interrupts = 0
         for _interruption in range(INTERRUPTIONS):
             try:
-                return tidy(self.place.release, Release()) if self.exchange is None else self.finish()
+                return self.finish()
             except KeyboardInterrupt:
                 keyboard_interrupts += 1
                 if keyboard_interrupts >= KEYBOARD_INTERRUPTS:
@@ -218,22 +217,18 @@ class Renewal:
 
     def finish(self) -> None:
         """The rest of a renewal whose conversation was broken off."""
-        reply = self.reply()
-        if isinstance(reply, TokenSet):
-            self.store(Store(reply))
-        elif self.spent is not None:
-            failure = protocol.failure_of(self.spent, reply)
-            place = self.place
-            tidy(place.release, Release()) if failure is None else tidy(place.fail, Fail(self.spent, failure))
+        step = protocol.last_step(self.spent, self.reply()) if self.exchange is not None else Release()
+        self.perform[type(step)](step)
 
-
-def tidy(perform: Callable[[Any], T], step: protocol.Step) -> T | None:
-    """Do what is good to do but whose failure must not hide the outcome: a lease left behind expires."""
-    try:
-        return perform(step)
-    except (DatabaseError, InterfaceError) as error:
-        logger.warning("The renewal's lease could not be given back (%s); it expires.", type(error).__name__)
-        return None
+    def tidy(self, perform: Callable[[Any], T], step: protocol.Step) -> T | None:
+        """Do what is good to do but whose failure must not hide the outcome: a lease left behind expires."""
+        result = None
+        try:
+            result = perform(step)
+        except (DatabaseError, InterfaceError) as error:
+            logger.warning("The renewal's lease could not be given back (%s); it expires.", type(error).__name__)
+        self.exchange = None
+        return result
 
 
 def announce(signal: Signal, tokens: Tokens, **details: object) -> None:

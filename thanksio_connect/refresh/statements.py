@@ -24,11 +24,15 @@ LOCK_WAIT_SECONDS = 15.0
 
 @dataclass(frozen=True)
 class Lease:
-    """What a claim asks for: for how long, and how long to wait for somebody else's lock on the row."""
+    """What a claim asks for: for how long, and how long to wait for somebody else's lock on the row.
+
+    ``outcome_is_unknown``: the holder's own request may have spent the token.
+    """
 
     id: str
     seconds: float
     lock_wait_seconds: float
+    outcome_is_unknown: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,10 +113,11 @@ def claim(using: str, key: Key, lease: Lease) -> Claimed:
     now, ends = facts.now(connection), facts.later(connection, lease.seconds)
     # MariaDB evaluates assignments from left to right: what reads the old lease comes first.
     sql = f"""UPDATE {_table(using, key.model)}
-        SET outcome_unknown = CASE WHEN lease_id IS NULL OR lease_id = %s THEN outcome_unknown ELSE %s END,
+        SET outcome_unknown = CASE WHEN (lease_id IS NULL OR lease_id = %s) AND %s THEN outcome_unknown ELSE %s END,
             lease_id = %s, lease_expires_at = {ends.sql}
         WHERE id = %s AND version = %s AND (lease_id IS NULL OR lease_id = %s OR lease_expires_at < {now.sql})"""  # noqa: S608
-    parameters = [lease.id, True, lease.id, *ends.parameters, key.pk, key.version, lease.id, *now.parameters]
+    parameters = [lease.id, not lease.outcome_is_unknown, True, lease.id, *ends.parameters]
+    parameters += [key.pk, key.version, lease.id, *now.parameters]
     returns = facts.returns_updated_row(connection)
     if returns:
         sql += f" RETURNING {_columns(using, key.model)}"
@@ -168,14 +173,11 @@ def release(using: str, key: Key, lease_id: str) -> None:
 def fail(using: str, key: Key, lease_id: str, row: Row, failure: Failure) -> Row:
     """Give the lease back, record the failure and when to try again. Returns the row as it was written.
 
-    Under somebody else's lease only that the outcome is unknown is worth a record.
+    Without the lease nothing is recorded: whoever took it over has noted that the outcome is unknown.
     """
     values = failed_values(row, failure)
-    own = "version = %s AND (lease_id = %s OR (lease_id IS NULL AND status = %s))"  # a rollback took the lease back
-    written = _update(using, key, values, own, [key.version, lease_id, Status.CONNECTED.value])
-    if not written and "outcome_unknown" in values:
-        _update(using, key, {"outcome_unknown": True}, "version = %s", [key.version])
-    return Row({**row.values, **values})
+    written = _update(using, key, values, "version = %s AND lease_id = %s", [key.version, lease_id])
+    return Row({**row.values, **values}) if written else row
 
 
 def conclude(using: str, key: Key, code: str, access_token_dead: bool) -> bool:
