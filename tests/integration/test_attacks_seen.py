@@ -307,7 +307,7 @@ def test_failing_signal_receiver_harms_nothing_and_shows_no_secret(
     finally:
         signals.connected.disconnect(receive)
     connection = connection_of(user)
-    secrets |= {"access": connection.access_token, "refresh": connection.refresh_token}
+    secrets |= {"access": connection.tokens.access_token.reveal(), "refresh": connection.tokens.refresh_token.reveal()}
     assert any("broken by the project" in text for text in mailed())
     assert_unseen(secrets, *tracker.seen, *mailed())
 
@@ -324,8 +324,8 @@ def test_failing_middleware_of_the_project_shows_no_secret(browser, user, thanks
     response = reloaded.get(callback)
     assert response.status_code == 500
     connection = connection_of(user)
-    assert thanksio.is_live(connection.refresh_token)
-    secrets |= {"access": connection.access_token, "refresh": connection.refresh_token}
+    assert thanksio.is_live(connection.tokens.refresh_token)
+    secrets |= {"access": connection.tokens.access_token.reveal(), "refresh": connection.tokens.refresh_token.reveal()}
     assert_unseen(secrets, response.content.decode(), *tracker.seen, *mailed())
 
 
@@ -379,7 +379,7 @@ def test_statements_hold_no_secret_in_clear(browser, user, thanksio):
         secrets = secrets_of(browser, callback)
         browser.get(callback)
     connection = ThanksIOConnection.objects.get()
-    secrets |= {"access": connection.access_token, "refresh": connection.refresh_token}
+    secrets |= {"access": connection.tokens.access_token.reveal(), "refresh": connection.tokens.refresh_token.reveal()}
     del secrets["client secret"]
     assert_unseen(secrets, *(query["sql"] for query in queries))
 
