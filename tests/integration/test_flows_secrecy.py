@@ -53,7 +53,7 @@ def secrets_of(browser, callback) -> dict[str, str]:
     return {
         "state": query["state"],
         "code": query["code"],
-        "verifier": row.code_verifier,
+        "verifier": row.code_verifier.reveal(),
         "nonce": browser.cookies[COOKIE_NAME].value,
     }
 
@@ -153,7 +153,7 @@ def test_error_after_the_exchange_hides_the_tokens(browser, thanksio, settings, 
 
     monkeypatch.setattr(ThanksIOConnectionManager, "connect", broken)
     response = browser.get(callback)
-    [token_set] = seen
+    token_set = seen[0]
     secrets = {"access": token_set.access_token, "refresh": token_set.refresh_token}
     assert_hidden(secrets, response.content.decode(), everything_logged(), repr(token_set))
 
