@@ -18,7 +18,7 @@ from thanksio_connect.testing.remote import RemoteThanksIO
 
 
 def measure(thanksio: RemoteThanksIO, *, rounds: int) -> list[Finding]:
-    """Renew, and post, ``rounds`` times each, in turns, all threads of this process counted; their medians are compared."""
+    """Renew, and post, ``rounds`` times each, in turns, all threads counted; their medians are compared."""
     pair = thanksio.call("issue", user_id="bare")
     form = {
         "grant_type": "refresh_token",
