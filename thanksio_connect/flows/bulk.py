@@ -9,16 +9,17 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-from django.db import DatabaseError, InterfaceError, connections
+from django.db import DatabaseError, InterfaceError, connections, router
 
-from ..conf import app_settings, oauth_config
+from ..conf import app_settings, oauth_config, prepare_session
 from ..exceptions import (
     NotConnected,
     ReconnectRequired,
@@ -39,6 +40,10 @@ THROTTLED_TRIES = 3
 THROTTLED_SECONDS = 60.0  # thanks.io asked to wait and did not say how long
 UNDECRYPTABLE_IN_A_ROW = 3
 KEY_SAMPLE_SIZE = 200
+UNSEEN = (
+    "A worker thread does not see a thanks.io connection that the command sees: the database sessions of this project "
+    "need a tenant, a role or a variable. Name a function that sets it in THANKSIO_PREPARE_SESSION, or use --workers 1."
+)
 
 
 class Outcome(StrEnum):
@@ -157,22 +162,43 @@ class BulkRefresh:
         return self.summary
 
     def _run_threads(self) -> None:
-        running: set[Future[None]] = set()
+        running: set[Future[ThanksIOConnection | None]] = set()
         with ThreadPoolExecutor(self.workers, thread_name_prefix="thanksio") as pool:
             for connection in self._connections():
-                running.add(pool.submit(self._handle_in_thread, connection))
+                running.add(pool.submit(copy_context().run, self._handle_in_thread, connection))
                 if len(running) >= 2 * self.workers:
                     done, running = wait(running, return_when=FIRST_COMPLETED)
-                    for future in done:
-                        future.result()
-            for future in running:
-                future.result()
+                    self._settle(done)
+            self._settle(running)
 
-    def _handle_in_thread(self, connection: ThanksIOConnection) -> None:
+    def _handle_in_thread(self, connection: ThanksIOConnection) -> ThanksIOConnection | None:
+        """Handle a row over this thread's own database session; returns the row if that does not see it."""
         try:
-            self._handle(connection)
+            alias = router.db_for_write(type(connection), instance=connection)
+            if (prepare := prepare_session()) is not None:
+                prepare(connections[alias])
+            if doors.is_visible(connection.tokens):
+                self._handle(connection)
+                return None
+        except ThanksIOConfigurationError as error:
+            self._halt(error)
+            return None
+        except ConnectionTokens.DoesNotExist:
+            self._count(Outcome.RECONNECT_REQUIRED)
+            return None
         finally:
             connections.close_all()
+        return connection
+
+    def _settle(self, handled: Iterable[Future[ThanksIOConnection | None]]) -> None:
+        """Rows that worker threads did not see: those that this thread sees are an error, the others are gone."""
+        for future in handled:
+            if (connection := future.result()) is None:
+                continue
+            if doors.is_visible(connection.tokens):
+                self._halt(ThanksIOConfigurationError(UNSEEN, code="unseen_by_workers"))
+            else:
+                self._count(Outcome.SKIPPED)
 
     def _connections(self) -> Iterator[ThanksIOConnection]:
         for page in self.selection.pages(self.limit):

@@ -112,9 +112,7 @@ class Guard:
         if connection.connection is None or connection.closed_in_transaction:
             return None
         try:
-            if not connection.in_atomic_block and not connection.autocommit:
-                # close() with autocommit off: the transaction may still be open, and we would wait for its locks.
-                connection._rollback()  # type: ignore[attr-defined]
+            facts.end_if_open(connection)
             with sessions.translated(), connection.wrap_database_errors:
                 stored = self._store_or_find(self.alias)
                 facts.commit_after_rollback(connection)
