@@ -1,7 +1,7 @@
-"""Renew whatever is due, over the whole table: paced, interruptible, safe to run on several machines at once.
+"""Renew whatever is due, over the whole table: paced, interruptible, one sweep at a time on all machines.
 
-Leases make overlapping runs harmless, and one failing row never stops the rest. What stops a run is what no row can
-help: wrong credentials, or an encryption key that fits no row.
+No row stops or starves another: what could not be renewed moves behind what can. What stops a sweep is what no row can
+help: wrong credentials, a key or a client id that fits no row, and a thanks.io that asks everybody to wait.
 """
 
 from __future__ import annotations
@@ -11,14 +11,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass
+from contextvars import copy_context
 from datetime import timedelta
-from enum import StrEnum
-from typing import Any
 
-from django.db import DatabaseError, InterfaceError, connections
+from django.db import DatabaseError, InterfaceError, connections, router
 
-from ..conf import app_settings, oauth_config
+from ..conf import app_settings, oauth_config, prepare_session
 from ..exceptions import (
     NotConnected,
     ReconnectRequired,
@@ -28,84 +26,55 @@ from ..exceptions import (
     Throttled,
     TokenUndecryptable,
 )
-from ..models import ConnectionTokens, ThanksIOConnection
+from ..models import ConnectionTokens
 from ..refresh import doors
+from ..refresh.token_row import OTHER_CLIENT
+from .outcome import Outcome, Summary, Verdicts
 from .pace import Pace
 from .selection import Selection
+from .sweep import RENEW_SECONDS, Held, SweepLease
 
 logger = logging.getLogger("thanksio_connect")
 
-THROTTLED_TRIES = 3
-THROTTLED_SECONDS = 60.0  # thanks.io asked to wait and did not say how long
-UNDECRYPTABLE_IN_A_ROW = 3
-KEY_SAMPLE_SIZE = 200
+# thanks.io asked to wait and did not say how long: so many seconds, doubling while it goes on.
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 1.0, 60.0
+HEARTBEAT_SECONDS = 0.5
 
 
-class Outcome(StrEnum):
-    """What became of one row."""
+class SweptElsewhere(Exception):
+    """Another sweep is at it."""
 
-    REFRESHED = "refreshed"
-    SKIPPED = "skipped"
-    TRANSIENT = "transient"
-    RECONNECT_REQUIRED = "reconnect_required"
-    UNDECRYPTABLE = "undecryptable"
+    def __init__(self, held: Held) -> None:
+        self.held = held
+        super().__init__(held.holder)
 
 
-@dataclass
-class Summary:
-    """How many rows came to which outcome. ``remaining`` were due and not reached."""
-
-    refreshed: int = 0
-    skipped: int = 0
-    transient: int = 0
-    reconnect_required: int = 0
-    undecryptable: int = 0
-    remaining: int = 0
-    stopped_by: str = ""
-
-    def add(self, outcome: Outcome) -> None:
-        """Count one row."""
-        setattr(self, outcome, getattr(self, outcome) + 1)
-
-    @property
-    def done(self) -> int:
-        """Rows that were handled."""
-        return self.refreshed + self.skipped + self.transient + self.reconnect_required + self.undecryptable
-
-    @property
-    def needs_attention(self) -> bool:
-        """Whether some row could not be renewed."""
-        return bool(self.transient + self.reconnect_required + self.undecryptable)
-
-    def as_dict(self) -> dict[str, Any]:
-        """For ``--json``."""
-        return asdict(self)
-
-
-def refresh_one(connection: ThanksIOConnection, *, force: bool = False) -> Outcome:
+def refresh_one(tokens: ConnectionTokens, *, force: bool = False) -> Outcome:
     """Renew one row unless somebody else is at it. Raises Throttled and ThanksIOConfigurationError.
 
-    ``force`` tries a row whose backoff still lasts.
+    ``force`` tries a row whose backoff still lasts, or that is locked for a moment.
     """
     try:
-        renewed = doors.renew_unless_taken(connection.tokens, force=force and not connection.needs_reconnect)
+        renewed = doors.renew_unless_taken(tokens, force=force)
     except Throttled:
         raise
-    except (NotConnected, RefreshInProgress):
+    except NotConnected:
+        return Outcome.GONE
+    except RefreshInProgress:
         return Outcome.SKIPPED
-    except (ReconnectRequired, ConnectionTokens.DoesNotExist):
-        return Outcome.RECONNECT_REQUIRED
-    except TokenUndecryptable:
-        return Outcome.UNDECRYPTABLE
+    except ReconnectRequired as error:
+        return Outcome.OTHER_CLIENT if error.code == OTHER_CLIENT else Outcome.RECONNECT_REQUIRED
+    except TokenUndecryptable as error:
+        return Outcome.UNREADABLE if error.said_by_thanksio else Outcome.UNDECRYPTABLE
     except (ThanksIOError, DatabaseError, InterfaceError) as error:
         code = getattr(error, "code", type(error).__name__)
-        logger.warning("thanks.io tokens of connection %s were not renewed (%s).", connection.pk, code)
+        logger.warning("thanks.io tokens of connection %s were not renewed (%s).", tokens.connection_id, code)
         return Outcome.TRANSIENT
     return Outcome.REFRESHED if renewed else Outcome.SKIPPED
 
 
 class BulkRefresh:
-    """One run. ``stop`` may be set from a signal handler: what is in flight is finished and saved."""
+    """One sweep. ``stop`` may be set from a signal handler: what is in flight is finished and saved."""
 
     def __init__(
         self,
@@ -124,108 +93,140 @@ class BulkRefresh:
         self.stop = stop or threading.Event()
         ends = None if time_budget is None else time.monotonic() + time_budget.total_seconds()
         # A rate that was asked for is kept evenly; of thanks.io's own limit a sixth may come at once.
-        limit_per_minute = app_settings.rate_limit_per_minute
-        if rate_per_minute is None:
-            self.pace = Pace(limit_per_minute, self.stop, ends, burst=limit_per_minute / 6)
-        else:
-            self.pace = Pace(rate_per_minute, self.stop, ends)
+        per_minute = app_settings.rate_limit_per_minute if rate_per_minute is None else rate_per_minute
+        burst = int(per_minute / 6) if rate_per_minute is None else 0
+        self.pace = Pace(per_minute, self.stop, ends, burst=burst)
         self.progress = progress
         self.summary = Summary()
+        self.verdicts = Verdicts()
         self._lock = threading.Lock()
-        self._undecryptable_in_a_row = 0
-        self._unreadable_in_a_row = 0
+        self._lease: SweepLease | None = None
+        self._kept_at = 0.0
+        self._wait_seconds = FIRST_WAIT_SECONDS
+        self._gone: list[ConnectionTokens] = []
         self._error: ThanksIOConfigurationError | None = None
 
     def run(self) -> Summary:
-        """Handle every selected row. Raises ThanksIOConfigurationError, once what is in flight is saved."""
+        """Handle every selected row.
+
+        Raises ThanksIOConfigurationError once what is in flight is saved, and :class:`SweptElsewhere`.
+        """
         oauth_config()  # credentials that are missing are missing for all
-        self.summary.remaining = self.selection.rows().count()
-        if self.workers == 1:
-            for connection in self._connections():
-                self._handle(connection)
-        else:
-            self._run_threads()
+        if not self.selection.users and self.selection.keys is None:
+            self._take_lease()
+        try:
+            self.summary.remaining = self.selection.count()
+            self._run_inline() if self.workers == 1 else self._run_threads()
+            self._look_for_the_gone()
+        finally:
+            if self._lease is not None:
+                self._lease.give_back(self.summary.as_dict())
         if self._error is not None:
             raise self._error
-        if self.summary.remaining and not self.summary.stopped_by:
-            if self.stop.is_set():
-                self.summary.stopped_by = "interrupted"
-            elif self.pace.is_over:
-                self.summary.stopped_by = "time_budget"
-            elif self.limit is not None:
-                self.summary.stopped_by = "limit"
+        self._say_why_it_stopped()
         return self.summary
+
+    def _take_lease(self) -> None:
+        taken = SweepLease.take()
+        if isinstance(taken, Held):
+            raise SweptElsewhere(taken)
+        self._lease, self._kept_at = taken, time.monotonic()
+
+    def _keep_lease(self) -> None:
+        if self._lease is not None and time.monotonic() - self._kept_at > RENEW_SECONDS:
+            self._kept_at = time.monotonic()
+            if not self._lease.keep():
+                self._lease = None
+                self.summary.stopped_by = "another sweep"
+                self.stop.set()
+
+    def _say_why_it_stopped(self) -> None:
+        if not self.summary.remaining or self.summary.stopped_by:
+            return
+        if self.stop.is_set():
+            self.summary.stopped_by = "interrupted"
+        elif self.pace.is_over:
+            self.summary.stopped_by = "time_budget"
+        elif self.limit is not None:
+            self.summary.stopped_by = "limit"
+
+    def _run_inline(self) -> None:
+        for tokens in self._rows():
+            self._handle(tokens)
+            self._keep_lease()
 
     def _run_threads(self) -> None:
         running: set[Future[None]] = set()
         with ThreadPoolExecutor(self.workers, thread_name_prefix="thanksio") as pool:
-            for connection in self._connections():
-                running.add(pool.submit(self._handle_in_thread, connection))
-                if len(running) >= 2 * self.workers:
-                    done, running = wait(running, return_when=FIRST_COMPLETED)
-                    for future in done:
-                        future.result()
-            for future in running:
-                future.result()
+            for tokens in self._rows():
+                running.add(pool.submit(copy_context().run, self._handle_in_thread, tokens))
+                while len(running) >= 2 * self.workers:
+                    running = self._settle(running)
+            while running:
+                running = self._settle(running)
 
-    def _handle_in_thread(self, connection: ThanksIOConnection) -> None:
+    def _settle(self, running: set[Future[None]]) -> set[Future[None]]:
+        """Wait a moment for some to end; what one raised that nobody foresaw goes up."""
+        done, running = wait(running, HEARTBEAT_SECONDS, return_when=FIRST_COMPLETED)
+        for future in done:
+            future.result()
+        self._keep_lease()
+        return running
+
+    def _handle_in_thread(self, tokens: ConnectionTokens) -> None:
         try:
-            self._handle(connection)
+            if (prepare := prepare_session()) is not None:
+                prepare(connections[router.db_for_write(ConnectionTokens)])
+            self._handle(tokens)
         finally:
             connections.close_all()
 
-    def _connections(self) -> Iterator[ThanksIOConnection]:
-        for page in self.selection.pages(self.limit):
-            for connection in page:
-                if self.stop.is_set() or self.pace.is_over:
+    def _rows(self) -> Iterator[ConnectionTokens]:
+        handled = 0
+        for page in self.selection.pages():
+            for tokens in page:
+                if self.stop.is_set() or self.pace.is_over or handled == self.limit:
                     return
-                yield connection
+                yield tokens
+                # Somebody else is at a row that was skipped: it takes no place of the limit.
+                handled = self.summary.done - self.summary.skipped if self.workers == 1 else handled + 1
 
-    def _handle(self, connection: ThanksIOConnection) -> None:
-        for _try in range(THROTTLED_TRIES):
-            if not self.pace.wait():
-                return
-            try:
-                outcome = refresh_one(connection, force=bool(self.selection.users))
-            except ThanksIOConfigurationError as error:
-                self._halt(error)
-                return
-            except Throttled as error:
-                self.pace.hold(THROTTLED_SECONDS if error.retry_after is None else error.retry_after)
-                continue
-            self._count(outcome, unreadable=outcome is Outcome.UNDECRYPTABLE and _key_fits(connection))
+    def _handle(self, tokens: ConnectionTokens) -> None:
+        if not self.pace.wait():
             return
-        self._count(Outcome.TRANSIENT)
+        try:
+            outcome = refresh_one(tokens, force=bool(self.selection.users) and not _needs_owner(tokens))
+        except ThanksIOConfigurationError as error:
+            self._halt(error)
+            return
+        except Throttled as error:
+            outcome = Outcome.THROTTLED
+            self._hold(error)
+        if outcome is Outcome.GONE:
+            self._gone.append(tokens)
+            outcome = Outcome.SKIPPED
+        self._count(outcome)
 
-    def _count(self, outcome: Outcome, *, unreadable: bool = False) -> None:
-        """``unreadable``: our key fits, and thanks.io could not read the refresh token."""
+    def _hold(self, error: Throttled) -> None:
+        """thanks.io asks to wait: nobody sends meanwhile."""
+        with self._lock:
+            seconds = self._wait_seconds if error.retry_after is None else error.retry_after
+            self._wait_seconds = min(2 * self._wait_seconds, LONGEST_WAIT_SECONDS)
+        self.pace.hold(seconds)
+
+    def _count(self, outcome: Outcome) -> None:
         with self._lock:
             self.summary.add(outcome)
             self.summary.remaining = max(0, self.summary.remaining - 1)
             self.progress(self.summary)
-            if outcome is Outcome.UNDECRYPTABLE:
-                self._undecryptable_in_a_row += 1
-                self._unreadable_in_a_row += unreadable
-            elif outcome is Outcome.REFRESHED:
-                self._undecryptable_in_a_row = self._unreadable_in_a_row = 0
-            refused = self._unreadable_in_a_row == UNDECRYPTABLE_IN_A_ROW and not self.summary.refreshed
-            recurs = self._undecryptable_in_a_row == UNDECRYPTABLE_IN_A_ROW
-        if refused:
-            self._halt(
-                ThanksIOConfigurationError(
-                    "thanks.io can't read the refresh tokens. Check THANKSIO_TOKEN_URL, and that FIELD_ENCRYPTION_KEY "
-                    "is the key that they were encrypted with. Nothing was overwritten.",
-                    code="undecryptable",
-                )
-            )
-        elif recurs and not _key_fits_some_row():
-            self._halt(
-                ThanksIOConfigurationError(
-                    "FIELD_ENCRYPTION_KEY fits none of the stored tokens. Put back the key that they were encrypted "
-                    "with (a list rotates keys: newest first). Nothing was sent or overwritten.",
-                    code="undecryptable",
-                )
-            )
+            if outcome is Outcome.REFRESHED:
+                self._wait_seconds = FIRST_WAIT_SECONDS
+            problem = self.verdicts.after(outcome, self.summary)
+        if isinstance(problem, ThanksIOConfigurationError):
+            self._halt(problem)
+        elif problem:
+            self.summary.stopped_by = problem
+            self.stop.set()
 
     def _halt(self, error: ThanksIOConfigurationError) -> None:
         with self._lock:
@@ -233,16 +234,15 @@ class BulkRefresh:
             self.summary.stopped_by = "configuration"
         self.stop.set()
 
+    def _look_for_the_gone(self) -> None:
+        """A row that a worker does not see, and this connection does, is no row that was disconnected."""
+        if self._gone and Selection(keys=[tokens.pk for tokens in self._gone]).count():
+            self._error = self._error or ThanksIOConfigurationError(
+                "The database sessions of the worker threads don't see the rows that this command sees. Name a function "
+                "in THANKSIO_PREPARE_SESSION that gives a session its tenant, role or variable, or use --workers 1.",
+                code="invisible_rows",
+            )
 
-def _key_fits_some_row() -> bool:
-    rows = ThanksIOConnection.objects.connected().order_by("-tokens__last_refreshed_at", "-pk")
-    return any(_key_fits(connection) for connection in rows[:KEY_SAMPLE_SIZE])
 
-
-def _key_fits(connection: ThanksIOConnection) -> bool:
-    try:
-        if stored := connection.tokens.refresh_token:
-            stored.reveal()
-    except TokenUndecryptable:
-        return False
-    return True
+def _needs_owner(tokens: ConnectionTokens) -> bool:
+    return bool(tokens.status == ConnectionTokens.Status.RECONNECT_REQUIRED)
