@@ -238,8 +238,8 @@ class BulkRefresh:
         """A row that a worker does not see, and this connection does, is no row that was disconnected."""
         if self._gone and Selection(keys=[tokens.pk for tokens in self._gone]).count():
             self._error = self._error or ThanksIOConfigurationError(
-                "The database sessions of the worker threads don't see the rows that this command sees. Name a function "
-                "in THANKSIO_PREPARE_SESSION that gives a session its tenant, role or variable, or use --workers 1.",
+                "The database sessions of the worker threads don't see the rows that this command sees. Name a "
+                "function in THANKSIO_PREPARE_SESSION that gives a session its tenant, role or variable, or use --workers 1.",
                 code="invisible_rows",
             )
 

@@ -50,7 +50,7 @@ class Selection:
 
     def count(self) -> int:
         """How many rows are selected now."""
-        return _read(lambda using: self.rows(using).count())
+        return int(_read(lambda using: self.rows(using).count()))
 
     def pages(self, limit: int | None = None) -> Iterator[list[ConnectionTokens]]:
         """The rows by keyset, one page in memory at a time, each row once; the longest due first."""

@@ -36,10 +36,10 @@ class DatabaseMoment(models.Func):
         super().__init__()
         self.seconds = seconds
 
-    def as_sql(self, compiler: Any, connection: Any, **extra: Any) -> tuple[str, list[Any]]:
+    def as_sql(self, compiler: Any, connection: Any, *args: Any, **extra: Any) -> tuple[str, tuple[Any, ...]]:
         """As :mod:`~thanksio_connect.refresh.database_facts` knows it."""
         moment = facts.later(connection, self.seconds) if self.seconds else facts.now(connection)
-        return moment.sql, list(moment.parameters)
+        return moment.sql, moment.parameters
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,15 @@ class SweepLease:
 
         def step(using: str) -> SweepLease | Held:
             is_free = Q(lease_id=None) | Q(lease_id=lease.id) | Q(lease_expires_at__lt=DatabaseMoment())
-            taken = _row(using).filter(is_free).update(
-                lease_id=lease.id,
-                lease_expires_at=DatabaseMoment(LEASE_SECONDS),
-                holder=holder[:200],
-                started_at=DatabaseMoment(),
+            taken = (
+                _row(using)
+                .filter(is_free)
+                .update(
+                    lease_id=lease.id,
+                    lease_expires_at=DatabaseMoment(LEASE_SECONDS),
+                    holder=holder[:200],
+                    started_at=DatabaseMoment(),
+                )
             )
             if taken:
                 return lease
@@ -78,9 +82,7 @@ class SweepLease:
 
     def keep(self) -> bool:
         """Say that the holder lives. Returns False if the lease was lost to another."""
-        return bool(
-            _commit(lambda using: self._mine(using).update(lease_expires_at=DatabaseMoment(LEASE_SECONDS)))
-        )
+        return bool(_commit(lambda using: self._mine(using).update(lease_expires_at=DatabaseMoment(LEASE_SECONDS))))
 
     def give_back(self, counts: Mapping[str, Any]) -> None:
         """The sweep is over."""

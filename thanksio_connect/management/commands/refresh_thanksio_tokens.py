@@ -16,16 +16,21 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError, InterfaceError, ProgrammingError, connections, router
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from ...exceptions import ThanksIOConfigurationError
-from ...flows.bulk import BulkRefresh, Summary
+from ...flows.bulk import BulkRefresh, SweptElsewhere
+from ...flows.outcome import Summary
 from ...flows.selection import Selection
+from ...models import ConnectionTokens
+from ...refresh import database_facts as facts
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 BAR_WIDTH = 30
 LINE_EVERY = 200
+DEFAULT_WORKERS, MOST_WORKERS = 4, 64
 
 
 def duration(text: str) -> timedelta:
@@ -47,6 +52,29 @@ def positive(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
     return int(text)
+
+
+def workers(text: str) -> int:
+    """A whole number above zero, and not beyond what a machine can do."""
+    if (number := positive(text)) > MOST_WORKERS:
+        raise argparse.ArgumentTypeError(f"{text!r} is more than {MOST_WORKERS}")
+    return number
+
+
+def default_workers() -> int:
+    """Several, so that a slow row does not hold up the others; one where sessions can't write side by side."""
+    alias = router.db_for_write(ConnectionTokens)
+    return 1 if connections[alias].vendor == "sqlite" or facts.in_transaction(alias) else DEFAULT_WORKERS
+
+
+def database_problem(error: Exception) -> str:
+    """What to do about a database that fails: never its text, which may hold values."""
+    if isinstance(error, ProgrammingError) or "no such" in str(error):
+        return _("The tables of thanksio_connect are missing or old. Run manage.py migrate; nothing was renewed.")
+    return _(
+        "The database can't be used (%(error)s). Look at DATABASES and at the server; connections that were not "
+        "reached are renewed by the next run."
+    ) % {"error": type(error).__name__}
 
 
 def rate(text: str) -> float:
@@ -81,7 +109,7 @@ class Command(BaseCommand):
         )
         parser.add_argument("--dry-run", action="store_true", help="say how many, and renew none")
         parser.add_argument("--limit", type=positive, metavar="N", help="at most so many connections")
-        parser.add_argument("--workers", type=positive, default=1, metavar="N", help="requests at a time (default: 1)")
+        parser.add_argument("--workers", type=workers, metavar="N", help="requests at a time (default: 4; 1 on SQLite)")
         parser.add_argument(
             "--rate", type=rate, metavar="N", help="requests a minute (default: THANKSIO_RATE_LIMIT_PER_MINUTE)"
         )
@@ -93,43 +121,55 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Parse, run, print."""
         self.is_json = options["json"]
-        selection = Selection(
-            within=options["within"], everything=options["all"], users=[_user(name) for name in options["user"]]
-        )
-        summary = Summary()
+        self.summary = Summary()
+        try:
+            self._run(options)
+        except SweptElsewhere as error:
+            self._print(stopped_by="swept elsewhere", note=_("Another run is at it: %(holder)s.") % vars(error.held))
+        except ThanksIOConfigurationError as error:
+            self._print(stopped_by="configuration", note=str(error))
+            raise CommandError(str(error), returncode=2) from None
+        except (DatabaseError, InterfaceError) as error:
+            text = database_problem(error)
+            self._print(stopped_by="database", note=text)
+            raise CommandError(text, returncode=1 if self.summary.refreshed else 2) from None
+
+    def _run(self, options: dict[str, Any]) -> None:
+        users = [_user(name) for name in options["user"]]
+        selection = Selection(within=options["within"], everything=options["all"], users=users)
         if options["dry_run"]:
-            summary.remaining = selection.rows().count()
+            self.summary.remaining = selection.count()
             if options["limit"] is not None:
-                summary.remaining = min(summary.remaining, options["limit"])
-            self._print(summary, dry_run=True)
+                self.summary.remaining = min(self.summary.remaining, options["limit"])
+            self._print(dry_run=True)
             return
         stop = threading.Event()
-        try:
-            run = BulkRefresh(
-                selection,
-                limit=options["limit"],
-                workers=options["workers"],
-                rate_per_minute=options["rate"],
-                time_budget=options["time_budget"],
-                stop=stop,
-                progress=self._progress(),
-            )
-            summary = run.summary
-            with _finishing_on_signals(stop):
-                run.run()
-        except ThanksIOConfigurationError as error:
-            summary.stopped_by = "configuration"
-            self._print(summary)
-            raise CommandError(str(error), returncode=2) from None
-        self._print(summary)
-        if summary.stopped_by == "interrupted" and not summary.needs_attention:
-            raise CommandError(summary.stopped_by, returncode=1)
-        if summary.needs_attention:
+        run = BulkRefresh(
+            selection,
+            limit=options["limit"],
+            workers=options["workers"] or default_workers(),
+            rate_per_minute=options["rate"],
+            time_budget=options["time_budget"],
+            stop=stop,
+            progress=self._progress(),
+        )
+        self.summary = run.summary
+        with _finishing_on_signals(stop):
+            run.run()
+        self._print()
+        if self.summary.needs_attention:
             raise CommandError(_("Some thanks.io connections need attention. See the log and the admin."), returncode=1)
+        if self.summary.stopped_by == "interrupted":
+            raise CommandError(self.summary.stopped_by, returncode=1)
 
-    def _print(self, summary: Summary, *, dry_run: bool = False) -> None:
+    def _print(self, *, dry_run: bool = False, stopped_by: str = "", note: str = "") -> None:
+        summary = self.summary
+        summary.stopped_by = stopped_by or summary.stopped_by
         if self.is_json:
-            self.stdout.write(json.dumps({**summary.as_dict(), "dry_run": dry_run}))
+            self.stdout.write(json.dumps({**summary.as_dict(), "dry_run": dry_run, "note": note}))
+            return
+        if stopped_by == "swept elsewhere":
+            self.stdout.write(note)
             return
         if dry_run:
             count = summary.remaining
