@@ -19,4 +19,5 @@ class ThanksIOConnectConfig(AppConfig):
         register(checks.check_settings, checks.TAG)
         register(checks.check_urls, checks.TAG)
         register(checks.check_content_security_policy, checks.TAG)
+        register(checks.check_http_stack, checks.TAG)
         register(checks.check_deployment, checks.TAG, deploy=True)

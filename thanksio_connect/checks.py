@@ -23,6 +23,7 @@ W004  the Content-Security-Policy's ``form-action`` stops the way to thanks.io
 W005  ``THANKSIO_READ_TIMEOUT_SECONDS`` is so short that renewals will lose tokens
 W006  (``--deploy``) the callback's URL may become plain http behind a proxy
 W007  ``THANKSIO_CONNECTED_URL`` or ``THANKSIO_DISCONNECTED_URL`` names no URL
+W008  ``urllib3`` is another library (urllib3.future), below which requests are watched less closely
 ====  ========================================================================================
 """
 
@@ -36,6 +37,7 @@ from django.core.checks import CheckMessage, Error, Warning
 from django.shortcuts import resolve_url
 from django.urls import NoReverseMatch
 
+from .client.deadline import holds as deadline_holds
 from .conf import app_settings, project_setting
 from .exceptions import ThanksIOConfigurationError
 from .flows.mount import own_path
@@ -199,5 +201,21 @@ def check_deployment(**kwargs: Any) -> list[CheckMessage]:
             "nobody can connect.",
             hint="Set SECURE_PROXY_SSL_HEADER, or THANKSIO_REDIRECT_URI to the URL registered at thanks.io.",
             id="thanksio_connect.W006",
+        )
+    ]
+
+
+def check_http_stack(**kwargs: Any) -> list[CheckMessage]:
+    """Whether requests stands on urllib3 itself. niquests installs urllib3.future in its place."""
+    if deadline_holds():
+        return []
+    return [
+        Warning(
+            "The installed urllib3 is not urllib3 but another library of this name (urllib3.future, by niquests). "
+            "Requests to thanks.io are cut at their deadline all the same, but each takes a thread more, and a request "
+            "that failed early more often counts as one with an unknown outcome.",
+            hint="Install urllib3.future beside urllib3: URLLIB3_NO_OVERRIDE=1 pip install niquests --no-binary "
+            "urllib3-future; then reinstall urllib3.",
+            id="thanksio_connect.W008",
         )
     ]

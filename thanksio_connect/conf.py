@@ -21,7 +21,8 @@ from django.utils.module_loading import import_string
 
 from .client.oauth import OAuthClient, OAuthConfig
 from .client.tokens import Secret
-from .client.transport import Transport, TransportConfig, is_secure_url
+from .client.transport import Transport, TransportConfig
+from .client.urls import is_secure_url
 from .exceptions import ThanksIOConfigurationError
 
 _UNSET: Any = object()

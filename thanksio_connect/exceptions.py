@@ -4,7 +4,7 @@
 
     ThanksIOConfigurationError(ImproperlyConfigured)   the site's settings are wrong: not a ThanksIOError, on purpose
     ThanksIOError                        code, retryable
-    ├─ OAuthError                        InvalidState · AuthorizationDenied · InvalidGrant · InvalidTokenResponse
+    ├─ OAuthError                        InvalidState · InvalidGrant · InvalidTokenResponse
     ├─ TransportError                    NotSent · OutcomeUnknown · Throttled (retry_after)
     ├─ APIError                          status_code, code, errors, request_id
     │     Unauthorized 401 · PaymentRequired 402 · Forbidden 403 · NotFound 404 · Conflict 409
@@ -73,13 +73,6 @@ class InvalidState(OAuthError):
 
     sentence = "This authorization was not started here, has expired or was already used. Start again."
     code = "invalid_state"
-
-
-class AuthorizationDenied(OAuthError):
-    """The user said no at thanks.io (``error=access_denied``): an answer, not a failure."""
-
-    sentence = "The user did not allow the connection."
-    code = "access_denied"
 
 
 class InvalidGrant(OAuthError):

@@ -5,8 +5,10 @@ import socket
 import threading
 import time
 import zlib
+from http.client import HTTPResponse
 
 import pytest
+import urllib3
 
 from tests.integration.client_server import (
     ScriptedServer,
@@ -54,7 +56,7 @@ class TestWhatIsSent:
         assert request.headers["user-agent"] == USER_AGENT
         assert USER_AGENT.startswith("thanksio_connect/")
         assert "authorization" not in request.headers
-        assert (response.status, response.json()) == (200, {"a": 1})
+        assert (response.status, response.body) == (200, b'{"a": 1}')
 
     def test_json_parameters_and_authorization(self):
         _, server = send(
@@ -222,6 +224,48 @@ class TestDeadline:
             thread.join()
         assert errors == ["timeout"] * 8
         assert time.monotonic() - began < QUICK.total_deadline_seconds + BUSY_SECONDS
+
+
+class TestAnotherStackBelow:
+    """urllib3.future has urllib3's names, and does not ask before each ``recv``. A connection like this stands in."""
+
+    @pytest.fixture(autouse=True)
+    def _foreign(self, monkeypatch):
+        class Foreign(urllib3.connection.HTTPConnection):
+            __module__ = "urllib3.connection"
+
+            def __init__(self, *args, **kwargs):
+                super().__init__(*args, **kwargs)
+                self.response_class = HTTPResponse
+
+            def send(self, data):
+                super().send(data)
+
+        monkeypatch.setattr(urllib3.connectionpool.HTTPConnectionPool, "ConnectionCls", Foreign)
+
+    @pytest.mark.parametrize(("start", "drop"), TestDeadline.DRIPS)
+    def test_a_drip_is_cut_and_its_thread_ends(self, start, drop):
+        began = time.monotonic()
+        with ScriptedServer(dripping(start, drop)) as server:
+            with pytest.raises(OutcomeUnknown) as caught:
+                Transport(QUICK).send("POST", server.url, form={"a": "b"})
+            assert 0.5 <= time.monotonic() - began < QUICK.total_deadline_seconds + 1
+            assert caught.value.code == "timeout"
+            for thread in threading.enumerate():
+                if thread.name == "thanksio-exchange":
+                    thread.join(2)
+                    assert not thread.is_alive()
+
+    def test_a_good_answer_is_read(self):
+        assert send(answering(200, b"ok"))[0].body == b"ok"
+
+    def test_what_did_not_connect_is_not_sent(self):
+        with pytest.raises(NotSent):
+            Transport(QUICK).send("POST", f"http://127.0.0.1:{free_port()}/", form={"a": "b"})
+
+    def test_what_connected_counts_as_sent(self):
+        with pytest.raises(OutcomeUnknown):
+            send(closing())
 
 
 class TestNotSent:

@@ -5,6 +5,7 @@ import re
 import pytest
 from django.core.checks import registry, run_checks
 from django.test import override_settings
+from urllib3.connectionpool import HTTPSConnectionPool
 
 from thanksio_connect import checks
 
@@ -124,8 +125,20 @@ def test_landing_that_names_no_url_is_told(settings, name):
     assert name in message.msg
 
 
+def test_another_library_in_urllib3s_place_is_told(monkeypatch):
+    assert checks.check_http_stack() == []
+
+    class Other(HTTPSConnectionPool.ConnectionCls):
+        def send(self, data):
+            """Not http.client's."""
+
+    monkeypatch.setattr(HTTPSConnectionPool, "ConnectionCls", Other)
+    assert ids(checks.check_http_stack()) == ["W008"]
+    assert checks.check_http_stack in registry.registry.registered_checks
+
+
 def test_documented_ids_are_unique_and_the_ones_in_use():
     documented = re.findall(r"^([EW]\d{3}) ", checks.__doc__, re.MULTILINE)
     assert len(documented) == len(set(documented))
     used = {check_id for _name, check_id in checks._SETTINGS} | set(checks._MISSING.values())
-    assert used | {"W003", "W004", "W005", "W006", "W007"} == set(documented)
+    assert used | {"W003", "W004", "W005", "W006", "W007", "W008"} == set(documented)

@@ -5,7 +5,7 @@ from email.utils import format_datetime
 import pytest
 
 from thanksio_connect.client.deadline import LATE_READS, Exchange
-from thanksio_connect.client.transport import Response, Transport, TransportConfig, parse_retry_after
+from thanksio_connect.client.transport import Response, Transport, TransportConfig, load_json, parse_retry_after
 from thanksio_connect.exceptions import ThanksIOConfigurationError
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -65,15 +65,13 @@ def test_response_is_masked():
 
 
 @pytest.mark.parametrize("body", [b"", b"topsecret", b"\xff", b"\xef\xbb\xbf", b"[" * 200_000, b"1" * 5000])
-def test_response_without_json_raises_without_the_document(body):
-    with pytest.raises(ValueError, match="not JSON") as caught:
-        Response(200, {}, body).json()
-    assert caught.value.__cause__ is caught.value.__context__ is None
-    assert not hasattr(caught.value, "doc")
+def test_what_is_no_json_raises_nothing(body):
+    assert load_json(body) == (None, False)
 
 
-def test_response_decodes_json():
-    assert Response(200, {}, '{"a": "é"}'.encode()).json() == {"a": "é"}
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_json_is_utf_8_with_or_without_a_byte_order_mark(mark):
+    assert load_json(f'{mark}{{"a": "é"}}'.encode()) == ({"a": "é"}, True)
 
 
 def test_total_deadline_is_both_timeouts():

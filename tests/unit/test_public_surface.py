@@ -31,7 +31,6 @@ def own(module: object) -> set[str]:
 def test_the_exceptions():
     assert own(exceptions) == {
         "APIError",
-        "AuthorizationDenied",
         "Conflict",
         "ConnectionStateError",
         "Forbidden",

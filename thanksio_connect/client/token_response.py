@@ -86,6 +86,27 @@ def _judge_error(body: dict[str, Any], grant: Grant, status: int, response: Resp
     error = body.get("error")
     code = error if isinstance(error, str) and error in _KNOWN_CODES else None
     text = " ".join(value for name in _TEXT_FIELDS if isinstance(value := body.get(name), str)).lower()
+    told = _judge_text(text, grant)
+    if told is not None:
+        return told
+    if code == "invalid_request" and any(phrase in text for phrase in _CLIENT_PARAMETERS):
+        code = "invalid_client"
+    if code in _CONFIGURATION_CODES:
+        return ThanksIOConfigurationError(
+            f"thanks.io refuses this site's OAuth client ({code}). Check THANKSIO_CLIENT_ID, "
+            "THANKSIO_CLIENT_SECRET, THANKSIO_SCOPES and the redirect URI that is registered for the client.",
+            code=code or "",
+        )
+    dead = _DEAD_REFRESH_TOKEN if grant == "refresh_token" else _DEAD_CODE
+    if code == "invalid_grant" or (code == "invalid_request" and any(phrase in text for phrase in dead)):
+        return InvalidGrant()
+    if error == "temporarily_unavailable":
+        return Throttled(retry_after=parse_retry_after(response.headers.get("Retry-After")))
+    return InvalidTokenResponse(code=code or f"http_{status}")
+
+
+def _judge_text(text: str, grant: Grant) -> Exception | None:
+    """What the words say, whatever the code beside them."""
     if grant == "refresh_token":
         if "cannot decrypt" in text:
             unreadable = TokenUndecryptable(
@@ -106,20 +127,7 @@ def _judge_error(body: dict[str, Any], grant: Grant, status: int, response: Resp
             "exactly the one that is registered for the OAuth client.",
             code="redirect_uri_mismatch",
         )
-    if code == "invalid_request" and any(phrase in text for phrase in _CLIENT_PARAMETERS):
-        code = "invalid_client"
-    if code in _CONFIGURATION_CODES:
-        return ThanksIOConfigurationError(
-            f"thanks.io refuses this site's OAuth client ({code}). Check THANKSIO_CLIENT_ID, "
-            "THANKSIO_CLIENT_SECRET, THANKSIO_SCOPES and the redirect URI that is registered for the client.",
-            code=code or "",
-        )
-    dead = _DEAD_REFRESH_TOKEN if grant == "refresh_token" else _DEAD_CODE
-    if code == "invalid_grant" or (code == "invalid_request" and any(phrase in text for phrase in dead)):
-        return InvalidGrant()
-    if error == "temporarily_unavailable":
-        return Throttled(retry_after=parse_retry_after(response.headers.get("Retry-After")))
-    return InvalidTokenResponse(code=code or f"http_{status}")
+    return None
 
 
 def _load(body: bytes, **options: Any) -> dict[str, Any] | None:

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+import functools
 import json as jsonlib
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from importlib import metadata
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from requests.auth import AuthBase
-from requests.structures import CaseInsensitiveDict
 
-from ..exceptions import NotSent, OutcomeUnknown, ThanksIOConfigurationError
+from ..exceptions import ThanksIOConfigurationError
+from .answer import Response, read_answer
 from .auth import NoAuth
 from .deadline import DeadlineAdapter, Exchange, current_exchange
+from .deadline import holds as deadline_holds
+from .interruption import Errand
+from .outcome import failure_of, outcome_of
 from .tokens import Secret
-from .urls import is_secure_url
+from .urls import is_loopback, is_secure_url
 
-__all__ = ["Response", "Transport", "TransportConfig", "is_secure_url", "parse_retry_after"]
+__all__ = ["MIB", "Response", "Transport", "TransportConfig", "load_json", "parse_retry_after"]
 
 MIB = 1024 * 1024
 LONGEST_RETRY_AFTER_SECONDS = 3600.0
-_CHUNK_BYTES = 16 * 1024
 _HEADER_ALLOWANCE_BYTES = MIB
+_ASIDE_MARGIN_SECONDS = 0.2
+_VERBS = frozenset({"delete", "get", "head", "options", "patch", "post", "put"})
 
 
 def _version() -> str:
@@ -53,25 +59,6 @@ class TransportConfig:
         return self.connect_timeout_seconds + self.read_timeout_seconds
 
 
-@dataclass(frozen=True, repr=False)
-class Response:
-    """An HTTP answer, whole. ``headers`` is case-insensitive, ``body`` is decompressed."""
-
-    status: int
-    headers: Mapping[str, str] = field(default_factory=CaseInsensitiveDict)
-    body: bytes = b""
-
-    def __repr__(self) -> str:
-        return f"Response(status={self.status}, ***)"
-
-    def json(self) -> Any:
-        """The body as JSON, in UTF-8; a byte order mark is passed over (RFC 8259 8.1). Raises ValueError."""
-        value, is_json = load_json(self.body)
-        if not is_json:
-            raise ValueError("The body is not JSON.")
-        return value
-
-
 def load_json(body: bytes, **options: Any) -> tuple[Any, bool]:
     """Decode without raising (JSONDecodeError carries the document): (value, True) or (None, False)."""
     try:
@@ -81,7 +68,12 @@ def load_json(body: bytes, **options: Any) -> tuple[Any, bool]:
 
 
 class Transport:
-    """Sends HTTP requests, each over a new connection: a stale kept-alive one would leave outcomes open."""
+    """Sends HTTP requests, each over a new connection: a stale kept-alive one would leave outcomes open.
+
+    Each goes through a ``requests.Session`` by the way that everybody takes, so that whatever a test patches there
+    takes effect. ``requests.post`` and its like are not on that way: while they are replaced, nothing is sent to
+    thanks.io.
+    """
 
     def __init__(self, config: TransportConfig | None = None) -> None:
         self.config = config or TransportConfig()
@@ -104,71 +96,87 @@ class Transport:
         Raises NotSent before a byte of the request was sent, OutcomeUnknown after (code ``too_large`` over
         the size limit, ``timeout`` after the deadline), ThanksIOConfigurationError if the URL, a proxy or the
         CA bundle is unusable, TypeError or ValueError if ``json`` is not JSON. None of them keeps the
-        underlying exception, which would carry the request.
+        underlying exception, which would carry the request. What something else raises into this thread meanwhile
+        comes out as it is.
         """
-        if not is_secure_url(url):
-            raise ThanksIOConfigurationError(
-                "thanks.io is spoken to over https:// only (plain http only to localhost, 127.0.0.0/8 or "
-                "[::1]). Check the THANKSIO_*_URL settings.",
-                code="insecure_url",
-            )
+        _refuse(method, url)
         body = None if json is None else jsonlib.dumps(json, allow_nan=False).encode()
-        all_headers = {
-            "Accept": "application/json",
-            "Accept-Encoding": "gzip, deflate",  # what the size limit was tried with
-            "Connection": "close",
-            "User-Agent": USER_AGENT,
-            **({} if body is None else {"Content-Type": "application/json"}),
-            **(headers or {}),
-        }
+        request = _Request(method, url, form, body, params, headers or {}, auth or NoAuth())
         limit = self.config.max_body_bytes if max_body_bytes is None else max_body_bytes
         exchange = Exchange(
             total_seconds=self.config.total_deadline_seconds,
             read_timeout_seconds=self.config.read_timeout_seconds,
             max_bytes=limit + _HEADER_ALLOWANCE_BYTES,
         )
-        request = _Request(method, url, form, body, params, all_headers, auth or NoAuth())
-        result = self._attempt(request, exchange, limit)
+        attempt = self._attempt if deadline_holds() else self._attempt_aside
+        result = attempt(request, exchange, limit)
         if isinstance(result, Response):
             return result
         raise result  # outside every except block: no __context__
 
-    def _attempt(self, request: _Request, exchange: Exchange, limit: int) -> Response | Exception:
+    def _attempt(self, request: _Request, exchange: Exchange, limit: int) -> Response | BaseException:
         token = current_exchange.set(exchange)
         try:
-            with requests.Session() as session:
-                return self._exchange(session, request, exchange, limit)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it may carry the request
-            return _failure(error, exchange)
-        except BaseException as error:  # noqa: BLE001 - a worker is stopped: its report would show the frames below
-            raise error.with_traceback(None) from None
+            return self._exchange(request, exchange, limit)
+        except BaseException as error:  # noqa: BLE001 - whatever it is, its frames and its chain may carry the request
+            return outcome_of(error, exchange)
         finally:
             current_exchange.reset(token)
 
-    def _exchange(self, session: requests.Session, request: _Request, exchange: Exchange, limit: int) -> Response:
-        adapter = DeadlineAdapter()
-        session.mount("https://", adapter)
-        session.mount("http://", adapter)
-        prepared = session.prepare_request(request.build())
-        url = prepared.url or ""
-        settings: Any = session.merge_environment_settings(url, {}, True, None, None)
-        if url.lower().startswith("http:"):
-            settings["proxies"] = {}
-        timeout = (self.config.connect_timeout_seconds, self.config.read_timeout_seconds)
-        # Not session.send(), which reads the body of a redirect without a limit.
-        response = adapter.send(prepared, timeout=timeout, **settings)
-        response.raw.enforce_content_length = True  # urllib3 1.26 takes a body that was cut short for whole
+    def _attempt_aside(self, request: _Request, exchange: Exchange, limit: int) -> Response | BaseException:
+        """The same in another thread: the HTTP stack's own waiting has no end that could be relied on."""
+        errand = Errand(lambda: self._attempt(request, exchange, limit))
         try:
-            chunks: list[bytes] = []
-            size = 0
-            for chunk in response.raw.stream(_CHUNK_BYTES, decode_content=True):
-                size += len(chunk)
-                if size > limit:
-                    exchange.too_large()
-                chunks.append(chunk)
+            has_ended = errand.ends_within(exchange.remaining_seconds + _ASIDE_MARGIN_SECONDS)
         finally:
-            response.close()
-        return Response(response.status_code, response.headers, b"".join(chunks))
+            if not errand.is_done:
+                exchange.cut()
+        return errand.wait() if has_ended else failure_of(TimeoutError(), exchange)
+
+    def _exchange(self, request: _Request, exchange: Exchange, limit: int) -> Response:
+        session = requests.Session()
+        try:
+            is_plain = request.url.lower().startswith("http:")
+            session.mount("http://" if is_plain else "https://", DeadlineAdapter())
+            session.trust_env = not is_plain
+            # Even if it is not to follow a redirect, requests looks where it leads, and reads its body without a limit.
+            session.resolve_redirects = _no_redirects  # type: ignore[method-assign]
+            response = request.send(
+                session, timeout=(self.config.connect_timeout_seconds, self.config.read_timeout_seconds)
+            )
+            exchange.sent = True
+            return read_answer(response, exchange, limit)
+        finally:
+            session.close()
+
+
+def _refuse(method: str, url: str) -> None:
+    """Raise if the URL is not to be spoken to, or not now."""
+    if not is_secure_url(url):
+        raise ThanksIOConfigurationError(
+            "thanks.io is spoken to over https:// only (plain http only to localhost, 127.0.0.0/8 or "
+            "[::1]). Check the THANKSIO_*_URL settings.",
+            code="insecure_url",
+        )
+    names = {"request"} | ({method.lower()} & _VERBS)
+    replaced = [
+        name for name in names if any(map(_is_replaced, (getattr(requests, name), getattr(requests.api, name))))
+    ]
+    if replaced and not is_loopback(urlsplit(url).hostname or ""):
+        raise ThanksIOConfigurationError(
+            f"requests.{replaced[0]} is mocked in this process, and thanksio_connect does not send by it: the real "
+            "request to thanks.io was stopped. See docs/testing.md, Mocks and clocks.",
+            code="mocked",
+        )
+
+
+def _is_replaced(function: Any) -> bool:
+    """Whether it is not requests' own, nor (as a tracer's is) a wrapper of it."""
+    return getattr(function, "__globals__", None) is not vars(requests.api) and not hasattr(function, "__wrapped__")
+
+
+def _no_redirects(*args: Any, **kwargs: Any) -> Iterator[Any]:
+    return iter(())
 
 
 @dataclass(frozen=True, repr=False)
@@ -181,37 +189,35 @@ class _Request:
     headers: Mapping[str, str]
     auth: AuthBase
 
-    def build(self) -> requests.Request:
-        data: Any = self.body
-        if self.form is not None:
-            data = {name: value.reveal() if isinstance(value, Secret) else value for name, value in self.form.items()}
-        return requests.Request(
-            self.method, self.url, data=data, params=self.params, headers=dict(self.headers), auth=self.auth
+    def send(self, session: requests.Session, **options: Any) -> Any:
+        """Send by the session's method for the verb. (``session.post`` calls ``request``, and that calls ``send``.)"""
+        by_verb = getattr(session, self.method.lower()) if self.method.lower() in _VERBS else None
+        send = by_verb or functools.partial(session.request, self.method)
+        return send(
+            self.url,
+            data=self._data(),
+            params=self.params,
+            headers=self._headers(),
+            auth=self.auth,
+            allow_redirects=False,
+            stream=True,
+            **options,
         )
 
+    def _data(self) -> Any:
+        if self.form is None:
+            return self.body
+        return {name: value.reveal() if isinstance(value, Secret) else value for name, value in self.form.items()}
 
-def _failure(error: Exception, exchange: Exchange) -> Exception:
-    failure: NotSent | OutcomeUnknown
-    if exchange.sent:
-        code = "too_large" if exchange.is_too_large else "timeout" if _is_timeout(error, exchange) else None
-        failure = OutcomeUnknown(code=code)
-    elif isinstance(error, requests.exceptions.InvalidProxyURL | requests.exceptions.InvalidSchema):
-        return ThanksIOConfigurationError(
-            "The proxy that the environment names (HTTPS_PROXY, ALL_PROXY) can't be used.", code="proxy"
-        )
-    elif isinstance(error, OSError) and not isinstance(error, requests.RequestException | TimeoutError):
-        return ThanksIOConfigurationError(
-            "The CA bundle that the environment names (REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE) can't be read.",
-            code="ca_bundle",
-        )
-    else:
-        failure = NotSent()
-    failure.cause_name = type(error).__name__
-    return failure
-
-
-def _is_timeout(error: Exception, exchange: Exchange) -> bool:
-    return exchange.is_over or isinstance(error, requests.Timeout | TimeoutError)
+    def _headers(self) -> dict[str, str]:
+        return {
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip, deflate",  # what the size limit was tried with
+            "Connection": "close",
+            "User-Agent": USER_AGENT,
+            **({} if self.body is None else {"Content-Type": "application/json"}),
+            **self.headers,
+        }
 
 
 def parse_retry_after(value: str | None, *, now: datetime | None = None) -> float | None:
