@@ -1,7 +1,7 @@
 """Renew whatever is due, over the whole table: paced, interruptible, one sweep at a time on all machines.
 
 No row stops or starves another: what could not be renewed moves behind what can. What stops a sweep is what no row can
-help: wrong credentials, a key or a client id that fits no row, and a thanks.io that asks everybody to wait.
+help: wrong credentials, a key or a client id that fits no row, and a thanks.io that is out of order for all.
 """
 
 from __future__ import annotations
@@ -10,35 +10,27 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextvars import copy_context
 from datetime import timedelta
 
-from django.db import DatabaseError, InterfaceError, connections, router
+from django.db import DatabaseError, InterfaceError, OperationalError
 
-from ..conf import app_settings, oauth_config, prepare_session
-from ..exceptions import (
-    NotConnected,
-    ReconnectRequired,
-    RefreshInProgress,
-    ThanksIOConfigurationError,
-    ThanksIOError,
-    Throttled,
-    TokenUndecryptable,
-)
+from ..conf import app_settings, oauth_config
+from ..exceptions import ThanksIOConfigurationError, Throttled
 from ..models import ConnectionTokens
-from ..refresh import doors
-from ..refresh.token_row import OTHER_CLIENT
-from .outcome import Outcome, Summary, Verdicts
-from .pace import Pace
-from .selection import Selection
+from .crew import Crew, default_workers
+from .outcome import Outcome, Summary
+from .pace import TICK_SECONDS, Pace
+from .renew_row import renew_row
+from .selection import PAGE_SIZE, Selection, some_rows
+from .suspicion import Reason, Suspicion, invisible_rows_error, no_key_fits_error, reason_of
 from .sweep import RENEW_SECONDS, Held, SweepLease
 
 logger = logging.getLogger("thanksio_connect")
 
-# thanks.io asked to wait and did not say how long: so many seconds, doubling while it goes on.
-FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 1.0, 60.0
-HEARTBEAT_SECONDS = 0.5
+# thanks.io asked to wait and did not say how long: one turn, doubling while it goes on.
+LONGEST_WAIT_SECONDS = 60.0
+# So many rows by chance are asked whether the fault is theirs, too.
+ROWS_BY_CHANCE, ROWS_DRAWN = 3, 20
 
 
 class SweptElsewhere(Exception):
@@ -49,30 +41,6 @@ class SweptElsewhere(Exception):
         super().__init__(held.holder)
 
 
-def refresh_one(tokens: ConnectionTokens, *, force: bool = False) -> Outcome:
-    """Renew one row unless somebody else is at it. Raises Throttled and ThanksIOConfigurationError.
-
-    ``force`` tries a row whose backoff still lasts, or that is locked for a moment.
-    """
-    try:
-        renewed = doors.renew_unless_taken(tokens, force=force)
-    except Throttled:
-        raise
-    except NotConnected:
-        return Outcome.GONE
-    except RefreshInProgress:
-        return Outcome.SKIPPED
-    except ReconnectRequired as error:
-        return Outcome.OTHER_CLIENT if error.code == OTHER_CLIENT else Outcome.RECONNECT_REQUIRED
-    except TokenUndecryptable as error:
-        return Outcome.UNREADABLE if error.said_by_thanksio else Outcome.UNDECRYPTABLE
-    except (ThanksIOError, DatabaseError, InterfaceError) as error:
-        code = getattr(error, "code", type(error).__name__)
-        logger.warning("thanks.io tokens of connection %s were not renewed (%s).", tokens.connection_id, code)
-        return Outcome.TRANSIENT
-    return Outcome.REFRESHED if renewed else Outcome.SKIPPED
-
-
 class BulkRefresh:
     """One sweep. ``stop`` may be set from a signal handler: what is in flight is finished and saved."""
 
@@ -81,7 +49,7 @@ class BulkRefresh:
         selection: Selection,
         *,
         limit: int | None = None,
-        workers: int = 1,
+        workers: int | None = None,
         rate_per_minute: float | None = None,
         time_budget: timedelta | None = None,
         stop: threading.Event | None = None,
@@ -89,123 +57,156 @@ class BulkRefresh:
     ) -> None:
         self.selection = selection
         self.limit = limit
-        self.workers = workers
         self.stop = stop or threading.Event()
         ends = None if time_budget is None else time.monotonic() + time_budget.total_seconds()
-        # A rate that was asked for is kept evenly; of thanks.io's own limit a sixth may come at once.
         per_minute = app_settings.rate_limit_per_minute if rate_per_minute is None else rate_per_minute
-        burst = int(per_minute / 6) if rate_per_minute is None else 0
-        self.pace = Pace(per_minute, self.stop, ends, burst=burst)
+        self.pace = Pace(per_minute, self.stop, ends, tick=self._keep_lease)
         self.progress = progress
         self.summary = Summary()
-        self.verdicts = Verdicts()
+        self.suspicion = Suspicion()
+        self._workers = workers or default_workers()
+        self._crew: Crew[ConnectionTokens] | None = Crew(self._workers, self._handle) if self._workers > 1 else None
         self._lock = threading.Lock()
         self._lease: SweepLease | None = None
         self._kept_at = 0.0
-        self._wait_seconds = FIRST_WAIT_SECONDS
-        self._gone: list[ConnectionTokens] = []
-        self._error: ThanksIOConfigurationError | None = None
+        self._resume_after = ""
+        self._sent = 0
+        self._wait_seconds = self.pace.interval_seconds
+        self._by_chance: set[str] = set()
+        self._gone: list[str] = []
+        self._last_failure = Outcome.TRANSIENT
+        self._has_seen_all = False
+        self._error: Exception | None = None
 
     def run(self) -> Summary:
         """Handle every selected row.
 
-        Raises ThanksIOConfigurationError once what is in flight is saved, and :class:`SweptElsewhere`.
+        Raises ThanksIOConfigurationError and the database's errors once what is in flight is saved, and
+        :class:`SweptElsewhere`.
         """
         oauth_config()  # credentials that are missing are missing for all
         if not self.selection.users and self.selection.keys is None:
             self._take_lease()
         try:
             self.summary.remaining = self.selection.count()
-            self._run_inline() if self.workers == 1 else self._run_threads()
-            self._look_for_the_gone()
+            try:
+                self._sweep()
+            finally:
+                if self._crew is not None:
+                    self._crew.close()
+            self._look_at_the_end()
         finally:
-            if self._lease is not None:
-                self._lease.give_back(self.summary.as_dict())
+            self._give_back()
         if self._error is not None:
             raise self._error
-        self._say_why_it_stopped()
         return self.summary
+
+    # The lease
 
     def _take_lease(self) -> None:
         taken = SweepLease.take()
         if isinstance(taken, Held):
             raise SweptElsewhere(taken)
-        self._lease, self._kept_at = taken, time.monotonic()
+        self._lease, self._kept_at, self._resume_after = taken, time.monotonic(), taken.resume_after
 
     def _keep_lease(self) -> None:
-        if self._lease is not None and time.monotonic() - self._kept_at > RENEW_SECONDS:
-            self._kept_at = time.monotonic()
-            if not self._lease.keep():
-                self._lease = None
-                self.summary.stopped_by = "another sweep"
-                self.stop.set()
-
-    def _say_why_it_stopped(self) -> None:
-        if not self.summary.remaining or self.summary.stopped_by:
+        if self._lease is None or time.monotonic() - self._kept_at < RENEW_SECONDS:
             return
-        if self.stop.is_set():
-            self.summary.stopped_by = "interrupted"
-        elif self.pace.is_over:
-            self.summary.stopped_by = "time_budget"
-        elif self.limit is not None:
-            self.summary.stopped_by = "limit"
-
-    def _run_inline(self) -> None:
-        for tokens in self._rows():
-            self._handle(tokens)
-            self._keep_lease()
-
-    def _run_threads(self) -> None:
-        running: set[Future[None]] = set()
-        with ThreadPoolExecutor(self.workers, thread_name_prefix="thanksio") as pool:
-            for tokens in self._rows():
-                running.add(pool.submit(copy_context().run, self._handle_in_thread, tokens))
-                while len(running) >= 2 * self.workers:
-                    running = self._settle(running)
-            while running:
-                running = self._settle(running)
-
-    def _settle(self, running: set[Future[None]]) -> set[Future[None]]:
-        """Wait a moment for some to end; what one raised that nobody foresaw goes up."""
-        done, running = wait(running, HEARTBEAT_SECONDS, return_when=FIRST_COMPLETED)
-        for future in done:
-            future.result()
-        self._keep_lease()
-        return running
-
-    def _handle_in_thread(self, tokens: ConnectionTokens) -> None:
+        self._kept_at = time.monotonic()
         try:
-            if (prepare := prepare_session()) is not None:
-                prepare(connections[router.db_for_write(ConnectionTokens)])
-            self._handle(tokens)
-        finally:
-            connections.close_all()
+            is_ours = self._lease.keep(self._resume_after)
+        except (DatabaseError, InterfaceError) as error:
+            logger.warning("The sweep's lease could not be kept (%s).", type(error).__name__)
+            return
+        if not is_ours:
+            self._lease = None
+            self._halt("another sweep")
+
+    def _give_back(self) -> None:
+        try:
+            self.pace.close()
+            if self._lease is not None:
+                self._lease.give_back(self.summary.as_dict(), self._resume_after)
+        except (DatabaseError, InterfaceError) as error:
+            logger.warning("The sweep's lease could not be given back (%s); it expires.", type(error).__name__)
+
+    # The rows, in the thread that calls
+
+    def _sweep(self) -> None:
+        for tokens in self._rows():
+            if not self._may_go_on():
+                return
+            if tokens.pk in self._by_chance:
+                self._subtract_one()
+                continue
+            if not self.pace.wait():
+                return
+            if self.selection.is_early(tokens):
+                self._resume_after = tokens.pk
+            if self._crew is None:
+                self._handle(tokens)
+            else:
+                self._crew.hand(tokens)
+        self._has_seen_all = True
 
     def _rows(self) -> Iterator[ConnectionTokens]:
-        handled = 0
-        for page in self.selection.pages():
-            for tokens in page:
-                if self.stop.is_set() or self.pace.is_over or handled == self.limit:
-                    return
-                yield tokens
-                # Somebody else is at a row that was skipped: it takes no place of the limit.
-                handled = self.summary.done - self.summary.skipped if self.workers == 1 else handled + 1
+        for page in self.selection.pages(resume_after=self._resume_after):
+            yield from page
 
-    def _handle(self, tokens: ConnectionTokens) -> None:
-        if not self.pace.wait():
-            return
+    def _may_go_on(self) -> bool:
+        """Wait for a place. Returns False when nothing more is to be begun."""
+        while not self.stop.is_set() and not self.pace.is_over:
+            self._keep_lease()
+            if self.suspicion.is_raised and not self.selection.users:
+                self._ask_by_chance()
+            elif self._has_place():
+                return True
+        return False
+
+    def _has_place(self) -> bool:
+        """Whether another row may be begun, within the workers and within the limit. Stops at the limit."""
+        left = self.limit - self._sent if self.limit is not None else self._workers
+        if left <= 0:
+            self._halt("limit")
+            return False
+        return self._crew is None or self._crew.wait_until_fewer(min(left, self._workers), TICK_SECONDS)
+
+    def _ask_by_chance(self) -> None:
+        """So many failed: is it they, or everything?"""
+        refreshed, answers = self.summary.refreshed, 0
+        outcome = self._last_failure
+        for tokens in some_rows(ROWS_DRAWN):
+            if not self.pace.wait():
+                return
+            self._by_chance.add(tokens.pk)
+            if (came := self._handle(tokens, is_extra=True)) is not None and came.is_failure:
+                outcome, answers = came, answers + 1
+            if (
+                self.summary.refreshed > refreshed or answers == ROWS_BY_CHANCE
+            ):  # refreshed: also by a worker, meanwhile
+                break
+        is_waiting = not answers and self._crew is not None and self._crew.busy > 0  # the others are under way
+        if self.summary.refreshed == refreshed and not is_waiting:
+            self._halt_because(reason_of(outcome, self.summary, were_others_asked=answers > 0))
+        self.suspicion.allay()
+
+    # One row, in any thread
+
+    def _handle(self, tokens: ConnectionTokens, *, is_extra: bool = False) -> Outcome | None:
         try:
-            outcome = refresh_one(tokens, force=bool(self.selection.users) and not _needs_owner(tokens))
+            outcome = renew_row(tokens, force=bool(self.selection.users) and not _needs_owner(tokens))
         except ThanksIOConfigurationError as error:
-            self._halt(error)
-            return
+            self._halt_because(error)
+            return None
         except Throttled as error:
             outcome = Outcome.THROTTLED
             self._hold(error)
-        if outcome is Outcome.GONE:
-            self._gone.append(tokens)
-            outcome = Outcome.SKIPPED
-        self._count(outcome)
+        if outcome is Outcome.GONE and len(self._gone) < PAGE_SIZE:
+            self._gone.append(tokens.pk)
+        if not outcome.was_sent:
+            self.pace.return_turn()
+        self._count(outcome, is_extra=is_extra)
+        return outcome
 
     def _hold(self, error: Throttled) -> None:
         """thanks.io asks to wait: nobody sends meanwhile."""
@@ -214,34 +215,50 @@ class BulkRefresh:
             self._wait_seconds = min(2 * self._wait_seconds, LONGEST_WAIT_SECONDS)
         self.pace.hold(seconds)
 
-    def _count(self, outcome: Outcome) -> None:
+    def _count(self, outcome: Outcome, *, is_extra: bool) -> None:
         with self._lock:
+            self._sent += outcome.was_sent
             self.summary.add(outcome)
+            if outcome.is_failure:
+                self._last_failure = outcome
+            if outcome is Outcome.REFRESHED:
+                self._wait_seconds = self.pace.interval_seconds
+            self.suspicion.note(outcome)
+            no_key_fits = self.suspicion.no_key_fits()
+        if not is_extra:
+            self._subtract_one()
+        if no_key_fits and not self.selection.users:
+            self._halt_because(no_key_fits_error())
+        if self.suspicion.database_is_unusable:
+            self._error = self._error or OperationalError("no row could be read or written")
+            self._halt("database")
+
+    def _subtract_one(self) -> None:
+        with self._lock:
             self.summary.remaining = max(0, self.summary.remaining - 1)
             self.progress(self.summary)
-            if outcome is Outcome.REFRESHED:
-                self._wait_seconds = FIRST_WAIT_SECONDS
-            problem = self.verdicts.after(outcome, self.summary)
-        if isinstance(problem, ThanksIOConfigurationError):
-            self._halt(problem)
-        elif problem:
-            self.summary.stopped_by = problem
-            self.stop.set()
 
-    def _halt(self, error: ThanksIOConfigurationError) -> None:
-        with self._lock:
-            self._error = self._error or error
-            self.summary.stopped_by = "configuration"
+    # The end
+
+    def _halt(self, word: str) -> None:
+        self.summary.stopped_by = self.summary.stopped_by or word
         self.stop.set()
 
-    def _look_for_the_gone(self) -> None:
-        """A row that a worker does not see, and this connection does, is no row that was disconnected."""
-        if self._gone and Selection(keys=[tokens.pk for tokens in self._gone]).count():
-            self._error = self._error or ThanksIOConfigurationError(
-                "The database sessions of the worker threads don't see the rows that this command sees. Name a "
-                "function in THANKSIO_PREPARE_SESSION that gives a session its tenant, role or variable, or use --workers 1.",
-                code="invisible_rows",
-            )
+    def _halt_because(self, reason: Reason | None) -> None:
+        if isinstance(reason, str):
+            self._halt(reason)
+        elif reason is not None:
+            self._error = self._error or reason
+            self._halt("configuration")
+
+    def _look_at_the_end(self) -> None:
+        """Say why it stopped. Rows that workers don't see, and this thread does, were not disconnected."""
+        if self._error is None and self._gone and Selection(keys=self._gone).count():
+            self._error = invisible_rows_error()
+        if self._has_seen_all and self._error is None:
+            self.summary.remaining = 0  # others were renewed or disconnected meanwhile
+        if self.summary.remaining and not self.summary.stopped_by:
+            self._halt("time_budget" if self.pace.is_over else "interrupted")
 
 
 def _needs_owner(tokens: ConnectionTokens) -> bool:

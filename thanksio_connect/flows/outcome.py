@@ -1,4 +1,4 @@
-"""What became of the rows of a bulk refresh, and what their outcomes say of the whole."""
+"""What became of the rows of a bulk refresh."""
 
 from __future__ import annotations
 
@@ -6,33 +6,49 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from ..exceptions import ThanksIOConfigurationError, TokenUndecryptable
-from ..models import ConnectionTokens
-
-# So many outcomes of one kind in a row, and nothing renewed: no row can help.
-IN_A_ROW = 3
-THROTTLED_IN_A_ROW = 5
-KEY_SAMPLE_SIZE = 200
-
 
 class Outcome(StrEnum):
     """What became of one row."""
 
     REFRESHED = "refreshed"
     SKIPPED = "skipped"
+    ELSEWHERE = "elsewhere"
     GONE = "gone"
     TRANSIENT = "transient"
+    DATABASE = "database"
     THROTTLED = "throttled"
     RECONNECT_REQUIRED = "reconnect_required"
+    NO_REFRESH_TOKEN = "no_refresh_token"  # noqa: S105 - a code, no secret
     OTHER_CLIENT = "other_client"
     UNDECRYPTABLE = "undecryptable"
     UNREADABLE = "unreadable"
 
+    @property
+    def was_sent(self) -> bool:
+        """Whether thanks.io was asked: else the row takes no place of the limit, and no turn."""
+        return self not in _NOT_SENT
 
+    @property
+    def is_failure(self) -> bool:
+        """Whether thanks.io was asked, and the row was not renewed."""
+        return self.was_sent and self is not Outcome.REFRESHED
+
+
+_NOT_SENT = {
+    Outcome.SKIPPED,
+    Outcome.ELSEWHERE,
+    Outcome.GONE,
+    Outcome.DATABASE,
+    Outcome.NO_REFRESH_TOKEN,
+    Outcome.UNDECRYPTABLE,
+}
 # Several outcomes are one in the summary.
 _COUNTED_AS = {
+    Outcome.ELSEWHERE: "skipped",
     Outcome.GONE: "skipped",
+    Outcome.DATABASE: "transient",
     Outcome.THROTTLED: "transient",
+    Outcome.NO_REFRESH_TOKEN: "reconnect_required",
     Outcome.OTHER_CLIENT: "reconnect_required",
     Outcome.UNREADABLE: "undecryptable",
 }
@@ -40,10 +56,14 @@ _COUNTED_AS = {
 
 @dataclass
 class Summary:
-    """How many rows came to which outcome. ``remaining`` were due and not reached."""
+    """How many rows came to which outcome. ``remaining`` were due and not reached.
+
+    ``elsewhere``: how many of those skipped somebody else has renewed or disconnected meanwhile.
+    """
 
     refreshed: int = 0
     skipped: int = 0
+    elsewhere: int = 0
     transient: int = 0
     reconnect_required: int = 0
     undecryptable: int = 0
@@ -54,69 +74,28 @@ class Summary:
         """Count one row."""
         name = _COUNTED_AS.get(outcome, str(outcome))
         setattr(self, name, getattr(self, name) + 1)
+        self.elsewhere += outcome in (Outcome.ELSEWHERE, Outcome.GONE)
 
     @property
     def done(self) -> int:
         """Rows that were handled."""
-        return self.refreshed + self.skipped + self.transient + self.reconnect_required + self.undecryptable
+        return self.refreshed + self.skipped + self.failed
+
+    @property
+    def failed(self) -> int:
+        """Rows that could not be renewed."""
+        return self.transient + self.reconnect_required + self.undecryptable
+
+    @property
+    def renewed_nothing(self) -> bool:
+        """Whether rows are still due and none was renewed."""
+        return not self.refreshed and bool(self.failed + self.remaining + self.skipped - self.elsewhere)
 
     @property
     def needs_attention(self) -> bool:
         """Whether some row could not be renewed, or none of what was due was."""
-        failed = self.transient + self.reconnect_required + self.undecryptable
-        return bool(failed or (self.remaining + self.skipped and not self.refreshed))
+        return bool(self.failed) or self.renewed_nothing
 
     def as_dict(self) -> dict[str, Any]:
         """For ``--json``."""
         return asdict(self)
-
-
-class Verdicts:
-    """Tells from outcomes in a row that the fault is not the rows'."""
-
-    def __init__(self) -> None:
-        self._in_a_row: dict[Outcome, int] = {}
-
-    def after(self, outcome: Outcome, summary: Summary) -> ThanksIOConfigurationError | str | None:
-        """What stops the sweep: an error of the configuration, or a word for the summary."""
-        if outcome is Outcome.SKIPPED:
-            return None
-        count = self._in_a_row.get(outcome, 0) + 1
-        self._in_a_row = {outcome: count}
-        if outcome is Outcome.THROTTLED and count == THROTTLED_IN_A_ROW:
-            return "throttled"
-        if summary.refreshed or count != IN_A_ROW:
-            return None
-        if outcome is Outcome.OTHER_CLIENT:
-            return ThanksIOConfigurationError(
-                "thanks.io says that these refresh tokens belong to another OAuth client. Check THANKSIO_CLIENT_ID: it "
-                "must be the client that the users connected with.",
-                code="client_mismatch",
-            )
-        if outcome is Outcome.UNREADABLE:
-            return ThanksIOConfigurationError(
-                "thanks.io can't read the refresh tokens. Check THANKSIO_TOKEN_URL, and that FIELD_ENCRYPTION_KEY "
-                "is the key that they were encrypted with. Nothing was overwritten.",
-                code="undecryptable",
-            )
-        if outcome is Outcome.UNDECRYPTABLE and not _key_fits_some_row():
-            return ThanksIOConfigurationError(
-                "FIELD_ENCRYPTION_KEY fits none of the stored tokens. Put back the key that they were encrypted "
-                "with (a list rotates keys: newest first). Nothing was sent or overwritten.",
-                code="undecryptable",
-            )
-        return None
-
-
-def _key_fits_some_row() -> bool:
-    rows = ConnectionTokens.objects.filter(status=ConnectionTokens.Status.CONNECTED)
-    return any(_key_fits(tokens) for tokens in rows.order_by("-last_refreshed_at", "-pk")[:KEY_SAMPLE_SIZE])
-
-
-def _key_fits(tokens: ConnectionTokens) -> bool:
-    try:
-        if stored := tokens.refresh_token:
-            stored.reveal()
-    except TokenUndecryptable:
-        return False
-    return True
