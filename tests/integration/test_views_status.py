@@ -37,7 +37,7 @@ def test_json_gives_the_state_and_no_token(browser, thanksio, user):
     response = browser.get(STATUS, headers=JSON)
     assert response.json()["state"] == "connected"
     assert response.json()["connected_since"] == connection.connected_at.isoformat()
-    assert connection.access_token not in response.content.decode()
+    assert connection.tokens.access_token.reveal() not in response.content.decode()
     assert "csrftoken" in response.cookies
     mark_dead(user)
     assert browser.get(STATUS, headers=JSON).json()["needs_reconnect"] is True
