@@ -169,9 +169,13 @@ class BulkRefresh:
             return False
         if self._crew is None:
             return True
+        busy = self._crew.busy  # first: those that end meanwhile are counted as sent before they are no longer busy
         left = self._workers if self.limit is None else min(self.limit - self._sent, self._workers)
-        # Those that end meanwhile are counted as sent before they are no longer busy.
-        return self._crew.wait_until_fewer(left, TICK_SECONDS) and self._crew.busy < left
+        if busy >= left:
+            self._crew.wait_until_fewer(busy, TICK_SECONDS)
+        else:
+            self._crew.raise_error()
+        return busy < left
 
     def _ask_by_chance(self) -> None:
         """So many failed: is it they, or everything?"""

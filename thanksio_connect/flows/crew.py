@@ -45,13 +45,16 @@ class Crew(Generic[T]):
         self._error: BaseException | None = None
         self.busy = 0
 
-    def wait_until_fewer(self, count: int, timeout_seconds: float) -> bool:
-        """Wait until fewer than so many jobs are under way. Raises what one raised that nobody foresaw."""
+    def wait_until_fewer(self, count: int, timeout_seconds: float) -> None:
+        """Wait until fewer than so many jobs are under way."""
         with self._change:
-            is_so = self._change.wait_for(lambda: self.busy < count or self._error is not None, timeout_seconds)
-            if self._error is not None:
-                raise self._error
-            return is_so
+            self._change.wait_for(lambda: self.busy < count or self._error is not None, timeout_seconds)
+        self.raise_error()
+
+    def raise_error(self) -> None:
+        """Raise what one raised that nobody foresaw."""
+        if self._error is not None:
+            raise self._error
 
     def hand(self, job: T) -> None:
         """Let a thread do it; there is a place."""
