@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +138,7 @@ def connect(thanksio: FakeThanksIO) -> Callable[..., ThanksIOConnection]:
         connection = thanksio.connect(User.objects.create(username=name), expires_in=3600)
         if is_due:
             rows = ConnectionTokens.objects.filter(connection=connection)
-            rows.update(next_refresh_at=timezone.now() - timedelta(minutes=1))
+            rows.update(next_refresh_at=utc_now() - timedelta(minutes=1))
         return connection
 
     return make
@@ -198,7 +198,7 @@ def test_a_broker_whose_connections_drop_costs_nothing(project, connect, thanksi
         broker.door.cut()
         wait_until(lambda: set(versions().values()) == {2})
         connect("later")
-        wait_until(lambda: ConnectionTokens.objects.filter(next_refresh_at__lt=timezone.now()).count() == 1)
+        wait_until(lambda: ConnectionTokens.objects.filter(next_refresh_at__lt=utc_now()).count() == 1)
         project.send("thanksio_connect.refresh_due")
         wait_until(lambda: versions()["later"] == 2 or project.send("thanksio_connect.refresh_due"))
     assert thanksio.count("refresh_token") == 21
@@ -218,7 +218,7 @@ def test_beat_starts_it_by_the_name_in_the_documentation_and_piles_up_nothing(pr
 def test_a_wait_that_thanksio_asks_for_is_kept_by_all_tasks(project, connect, thanksio):
     """20 due rows and ``Retry-After: 60`` were 20 requests within the minute."""
     keys = [connect(f"user{number}").tokens.pk for number in range(20)]
-    until = (timezone.now() + timedelta(seconds=8)).astimezone(UTC).isoformat()
+    until = (utc_now() + timedelta(seconds=8)).isoformat()
     thanksio.next_token(status=429, headers={"Retry-After": "60"}, times=None)
     for start in range(0, 20, 5):
         project.send("thanksio_connect.refresh_chunk", "--args", json.dumps([keys[start : start + 5], until]))
@@ -235,7 +235,7 @@ def test_four_workers_keep_one_pace(project, connect, thanksio):
     keys = [connect(f"user{number}").tokens.pk for number in range(120)]
     times: list[float] = []
     thanksio.on_token(lambda record: times.append(time.monotonic()))
-    until = (timezone.now() + timedelta(seconds=60)).astimezone(UTC).isoformat()
+    until = (utc_now() + timedelta(seconds=60)).isoformat()
     for start in range(0, 120, 30):
         project.send("thanksio_connect.refresh_chunk", "--args", json.dumps([keys[start : start + 30], until]))
     with project.worker("--concurrency", "4", THANKSIO_RATE_LIMIT_PER_MINUTE=600):
@@ -247,7 +247,7 @@ def test_four_workers_keep_one_pace(project, connect, thanksio):
 
 def test_a_chunk_whose_rows_were_disconnected_meanwhile_does_nothing(project, connect, thanksio):
     connection = connect("ada")
-    key, until = connection.tokens.pk, (timezone.now() + timedelta(minutes=1)).isoformat()
+    key, until = connection.tokens.pk, (utc_now() + timedelta(minutes=1)).isoformat()
     connection.disconnect()
     project.send("thanksio_connect.refresh_chunk", "--args", json.dumps([[key], until]))
     with project.worker():

@@ -20,6 +20,7 @@ from ..refresh.token_row import Status, new_id
 T = TypeVar("T")
 PAGE_SIZE = 200
 Page = list[ConnectionTokens]
+Rows = Callable[[str], QuerySet[ConnectionTokens]]
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ class Selection:
         return page
 
 
-def _pages_by_key(rows: Callable[[str], QuerySet[ConnectionTokens]], after: str = "", until: str = "") -> Iterator[Page]:
+def _pages_by_key(rows: Rows, after: str = "", until: str = "") -> Iterator[Page]:
     """The rows by primary key, which a renewal does not change."""
     ends = Q(pk__lte=until) if until else Q()
     while page := _read_rows(lambda using: list(rows(using).filter(ends, pk__gt=after).order_by("pk")[:PAGE_SIZE])):  # noqa: B023
