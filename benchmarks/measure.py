@@ -84,6 +84,21 @@ def statements() -> Iterator[list[str]]:
 
 
 @contextmanager
+def connections_opened() -> Iterator[list[str]]:
+    """The vendor of each database connection that is opened meanwhile, by whatever thread."""
+    seen: list[str] = []
+
+    def note(connection: Any, **_: Any) -> None:
+        seen.append(connection.vendor)
+
+    connection_created.connect(note)
+    try:
+        yield seen
+    finally:
+        connection_created.disconnect(note)
+
+
+@contextmanager
 def decryptions() -> Iterator[list[int]]:
     """How many Fernet decryptions happen, as the length of the list."""
     from cryptography.fernet import Fernet

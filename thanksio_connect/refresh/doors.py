@@ -22,7 +22,7 @@ from ..exceptions import (
 from . import schedule, sessions, statements
 from .protocol import Request
 from .renewal import Renewal, Tokens
-from .token_row import Row, Status
+from .token_row import Status
 
 logger = logging.getLogger("thanksio_connect")
 
@@ -85,9 +85,8 @@ def reread(tokens: Any) -> bool:
     """Bring the instance up to date, also with a new grant. Returns False when the connection is gone."""
     model = type(cast("models.Model", tokens))
     alias = router.db_for_write(model, instance=tokens)
-    row: Row | None = sessions.read(
-        alias, lambda using: statements.load_of_connection(using, model, tokens.connection_id)
-    )
+    with sessions.callers_connection(alias) as using:
+        row = statements.load_of_connection(using, model, tokens.connection_id)
     if row is not None and (row.values["id"] != tokens.pk or row.version >= tokens.version):
         tokens.adopt(row.values)
     return row is not None
@@ -98,7 +97,8 @@ def is_visible(tokens: Any) -> bool:
     model = type(cast("models.Model", tokens))
     alias = router.db_for_write(model, instance=tokens)
     try:
-        row = sessions.read(alias, lambda using: statements.load_of_connection(using, model, tokens.connection_id))
+        with sessions.callers_connection(alias) as using:
+            row = statements.load_of_connection(using, model, tokens.connection_id)
     except ProgrammingError:  # no such table on its search path
         return False
     return row is not None
