@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -13,6 +14,8 @@ from typing import Any
 
 from gunicorn.workers.base import Worker as GunicornWorker
 from rq.timeouts import JobTimeoutException
+
+from thanksio_connect.testing import FakeThanksIO
 
 Fire = Callable[[], None]
 
@@ -83,6 +86,20 @@ WAYS: dict[str, tuple[Callable[[], Any], type[BaseException]]] = {
     "gunicorn": (gunicorns_abort, SystemExit),
     "Ctrl-C": (ctrl_c, KeyboardInterrupt),
 }
+
+
+def while_asked(thanksio: FakeThanksIO, *fires: Fire, every_seconds: float = 0.2) -> threading.Thread:
+    """Fire once the token endpoint has been asked, the first and then each of the others."""
+
+    def run() -> None:
+        thanksio.wait_for_token_requests(1, timeout_seconds=60)
+        for fire in fires:
+            time.sleep(every_seconds)
+            fire()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
 
 
 def later(fire: Fire, *seconds: float) -> list[threading.Timer]:

@@ -17,7 +17,7 @@ from django.db import transaction
 
 from tests.integration.browsing import Browser
 from tests.integration.refresh.databases import TOKEN_TABLE
-from tests.integration.refresh.interruptions import WAYS, ctrl_c, later
+from tests.integration.refresh.interruptions import WAYS, ctrl_c, later, while_asked
 from tests.integration.refresh.pairs import assert_live, fresh, row
 from tests.integration.test_tasks import Project
 from thanksio_connect.models import ThanksIOConnection
@@ -25,7 +25,10 @@ from thanksio_connect.refresh import database_facts as facts
 from thanksio_connect.refresh import statements
 
 every_way = pytest.mark.parametrize("way", WAYS)
-PLACES = pytest.mark.parametrize("place", ["autocommit", "transaction"])
+OF_EACH_KIND = ["alarm, own exception", "RQ, another thread", "gunicorn", "Ctrl-C"]
+every_way_and_place = pytest.mark.parametrize(
+    ("way", "place"), [(way, "autocommit") for way in WAYS] + [(way, "transaction") for way in OF_EACH_KIND]
+)
 
 
 @pytest.fixture
@@ -59,8 +62,7 @@ def assert_reached_its_owner(caught, kind):
         assert caught.value.args == ("mine",)
 
 
-@every_way
-@PLACES
+@every_way_and_place
 def test_before_the_claim_nothing_is_sent_and_no_lease_stays(thanksio, connected, at, way, place):
     held = connected()
     before = row(held)
@@ -98,25 +100,23 @@ def test_while_another_worker_is_waited_for_nothing_is_sent(thanksio, connected,
     assert fresh(held).tokens.lease_id == "of another"
 
 
-@every_way
-@PLACES
+@every_way_and_place
 def test_during_the_request_the_answer_is_awaited_and_stored(thanksio, connected, way, place):
     held = connected()
-    thanksio.next_token(delay=0.6)
+    thanksio.next_token(delay=0.5)
     context, kind = WAYS[way]
     with context() as fire:
-        timers = later(fire, 0.25)
+        firing = while_asked(thanksio, fire)
         with pytest.raises(kind) as caught:
             ask(held, place)
-        timers[0].join()
+        firing.join()
     assert_reached_its_owner(caught, kind)
     assert thanksio.count("refresh_token") == 1
     assert_live(thanksio, held)
     assert held.get_access_token() == row(held)["access_token"]  # the instance knows it
 
 
-@every_way
-@PLACES
+@every_way_and_place
 def test_during_the_store_the_pair_is_stored_all_the_same(thanksio, connected, at, way, place):
     held = connected()
     context, kind = WAYS[way]
@@ -135,7 +135,7 @@ def test_an_answer_without_a_pair_leaves_no_lease_behind(thanksio, connected, an
     fault = {"status": 500} if answer == "server error" else {"refuse": "invalid_grant"}
     thanksio.next_token(delay=0.5, **fault)
     with ctrl_c() as fire:
-        later(fire, 0.2)
+        while_asked(thanksio, fire)
         with pytest.raises(KeyboardInterrupt):
             ask(held, "autocommit")
     assert not row(held)["lease"]
@@ -147,7 +147,7 @@ def test_a_second_ctrl_c_warns_and_the_pair_is_stored(thanksio, connected, caplo
     held = connected()
     thanksio.next_token(delay=1.0)
     with ctrl_c() as fire:
-        later(fire, 0.2, 0.5)
+        while_asked(thanksio, fire, fire)
         with pytest.raises(KeyboardInterrupt):
             ask(held, "autocommit")
     assert_live(thanksio, held)
@@ -160,7 +160,7 @@ def test_the_third_ctrl_c_is_obeyed_at_once(thanksio, connected):
     fault = thanksio.next_token(hold="after")
     started = time.monotonic()
     with ctrl_c() as fire:
-        later(fire, 0.2, 0.4, 0.6)
+        while_asked(thanksio, fire, fire, fire)
         with pytest.raises(KeyboardInterrupt):
             ask(held, "autocommit")
     assert time.monotonic() - started < 3
@@ -212,17 +212,17 @@ def visit(browser, callback, kind):
 @every_way
 def test_the_callback_stores_what_the_code_brings(thanksio, browser, way):
     callback = browser.allow(thanksio)
-    thanksio.next_token(delay=0.6)
+    thanksio.next_token(delay=0.5)
     context, kind = WAYS[way]
     with context() as fire:
-        timers = later(fire, 0.3)
+        firing = while_asked(thanksio, fire)
         visit(browser, callback, kind)
-        timers[0].join()
+        firing.join()
     assert thanksio.count("authorization_code") == 1
     assert_live(thanksio, only_connection(), version=1)
 
 
-@pytest.mark.parametrize("way", ["alarm, own exception", "RQ, another thread", "gunicorn", "Ctrl-C"])
+@pytest.mark.parametrize("way", OF_EACH_KIND)
 def test_the_callbacks_store_outlasts_it(thanksio, browser, way, monkeypatch):
     callback = browser.allow(thanksio)
     context, kind = WAYS[way]

@@ -35,9 +35,9 @@ def key_of(held, version=1):
     return Key(ConnectionTokens, held.tokens.pk, held.pk, version)
 
 
-def claim(held, lease, *, version=1, seconds=60.0):
-    with transaction.atomic():
-        return statements.claim("default", key_of(held, version), lease, seconds, lock_wait_seconds=1)
+def claim(held, lease, *, version=1, seconds=60.0, outcome_is_unknown=False):
+    asked = statements.Lease(lease, seconds, 1.0, outcome_is_unknown)
+    return in_a_transaction(statements.claim, key_of(held, version), asked)
 
 
 def in_a_transaction(step, *arguments, **options):
@@ -50,7 +50,7 @@ def test_a_claim_is_exclusive_and_repeatable_and_reads_the_row(held):
     assert (first.taken, again.taken, other.taken) == (True, True, False)
     assert [each.row.values["lease_id"] for each in (first, again, other)] == [MINE, MINE, MINE]
     assert other.row.lease_lives
-    assert not first.row.outcome_unknown
+    assert not first.row.values["outcome_unknown"]
     assert first.row.refresh_token == held.tokens.refresh_token
 
 
@@ -63,8 +63,14 @@ def test_a_claim_of_another_version_or_of_no_row_takes_nothing(held):
 def test_a_claim_over_a_dead_holders_lease_says_that_its_request_may_have_been_processed(held):
     claim(held, THEIRS, seconds=-1)
     taken = claim(held, MINE)
-    assert (taken.taken, taken.row.outcome_unknown) == (True, True)
+    assert (taken.taken, taken.row.values["outcome_unknown"]) == (True, True)
     assert row(held)["outcome_unknown"]
+
+
+def test_a_claim_before_the_second_sending_remembers_the_first(held):
+    claim(held, MINE)
+    again = claim(held, MINE, outcome_is_unknown=True)
+    assert (again.taken, again.row.values["outcome_unknown"]) == (True, True)
 
 
 @pytest.mark.parametrize("lease", [None, MINE, THEIRS], ids=["no lease", "mine", "theirs"])
@@ -105,13 +111,15 @@ def test_after_a_reconnect_nothing_finds_the_row(held, thanksio):
     assert row(held) == now
 
 
-def test_a_failure_is_recorded_under_the_own_lease_and_elsewhere_only_that_the_outcome_is_unknown(held):
+def test_a_failure_is_recorded_under_the_own_lease_alone(held):
+    """Whoever took the lease over has noted that the outcome is unknown."""
     mine = claim(held, MINE).row
     in_a_transaction(statements.fail, key_of(held), MINE, mine, Failure("server_error", outcome_unknown=True))
     assert (row(held)["last_error_code"], row(held)["failure_count"], row(held)["lease"]) == ("server_error", 1, False)
     update(held, outcome_unknown=False, last_error_code="", failure_count=0, lease_id=THEIRS)
+    before = row(held)
     in_a_transaction(statements.fail, key_of(held), MINE, mine, Failure("server_error", outcome_unknown=True))
-    assert (row(held)["last_error_code"], row(held)["outcome_unknown"], row(held)["lease"]) == ("", True, True)
+    assert row(held) == before
 
 
 def test_a_verdict_is_written_once_and_keeps_the_version(held):
