@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+
 import pytest
 
 from tests.compliance import NOT_OURS, RULES, by_number, proofs

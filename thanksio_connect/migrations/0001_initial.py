@@ -2,11 +2,12 @@
 
 import django.db.models.deletion
 import django.utils.timezone
+from django.conf import settings
+from django.db import migrations, models
+
 import thanksio_connect.fields.encrypted_token
 import thanksio_connect.fields.utc_datetime
 import thanksio_connect.refresh.token_row
-from django.conf import settings
-from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
