@@ -101,7 +101,7 @@ class Both:
 
     def claim(self, me: int, key: ModelKey) -> None:
         again = self.random.random() < 0.2
-        claimed = statements.claim("default", self.key(key), Lease(self.leases[me], 3600, again), lock_wait_seconds=5)
+        claimed = statements.claim("default", self.key(key), Lease(self.leases[me], 3600, 5, again))
         self.model, taken = self.statements.claim(self.model, key, me, outcome_is_unknown=again)
         self.compare(claimed.taken, taken)
         found = self.statements.find(self.model, key)
