@@ -5,7 +5,8 @@ import django.utils.timezone
 from django.conf import settings
 from django.db import migrations, models
 
-import thanksio_connect.fields
+import thanksio_connect.fields.encrypted_token
+import thanksio_connect.fields.utc_datetime
 import thanksio_connect.refresh.token_row
 
 
@@ -25,7 +26,7 @@ class Migration(migrations.Migration):
                 ("browser_digest", models.CharField(max_length=64, verbose_name="browser digest")),
                 (
                     "code_verifier",
-                    thanksio_connect.fields.EncryptedTokenField(
+                    thanksio_connect.fields.encrypted_token.EncryptedTokenField(
                         blank=True, default="", editable=False, verbose_name="code verifier"
                     ),
                 ),
@@ -96,11 +97,13 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "access_token",
-                    thanksio_connect.fields.EncryptedTokenField(editable=False, verbose_name="access token"),
+                    thanksio_connect.fields.encrypted_token.EncryptedTokenField(
+                        editable=False, verbose_name="access token"
+                    ),
                 ),
                 (
                     "refresh_token",
-                    thanksio_connect.fields.EncryptedTokenField(
+                    thanksio_connect.fields.encrypted_token.EncryptedTokenField(
                         blank=True, default="", editable=False, verbose_name="refresh token"
                     ),
                 ),
@@ -111,14 +114,14 @@ class Migration(migrations.Migration):
                 ("scope", models.TextField(blank=True, default="", editable=False, verbose_name="scope")),
                 (
                     "expires_at",
-                    thanksio_connect.fields.UTCDateTimeField(
+                    thanksio_connect.fields.utc_datetime.UTCDateTimeField(
                         blank=True, editable=False, null=True, verbose_name="expires at"
                     ),
                 ),
                 (
                     "obtained_at",
-                    thanksio_connect.fields.UTCDateTimeField(
-                        default=thanksio_connect.fields.utc_now, editable=False, verbose_name="obtained at"
+                    thanksio_connect.fields.utc_datetime.UTCDateTimeField(
+                        default=thanksio_connect.fields.utc_datetime.utc_now, editable=False, verbose_name="obtained at"
                     ),
                 ),
                 (
@@ -138,7 +141,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "lease_expires_at",
-                    thanksio_connect.fields.UTCDateTimeField(
+                    thanksio_connect.fields.utc_datetime.UTCDateTimeField(
                         blank=True, editable=False, null=True, verbose_name="lease expires at"
                     ),
                 ),
@@ -153,8 +156,10 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "next_refresh_at",
-                    thanksio_connect.fields.UTCDateTimeField(
-                        default=thanksio_connect.fields.utc_now, editable=False, verbose_name="next refresh at"
+                    thanksio_connect.fields.utc_datetime.UTCDateTimeField(
+                        default=thanksio_connect.fields.utc_datetime.utc_now,
+                        editable=False,
+                        verbose_name="next refresh at",
                     ),
                 ),
                 (
@@ -167,13 +172,13 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "last_failed_at",
-                    thanksio_connect.fields.UTCDateTimeField(
+                    thanksio_connect.fields.utc_datetime.UTCDateTimeField(
                         blank=True, editable=False, null=True, verbose_name="last failed at"
                     ),
                 ),
                 (
                     "last_refreshed_at",
-                    thanksio_connect.fields.UTCDateTimeField(
+                    thanksio_connect.fields.utc_datetime.UTCDateTimeField(
                         blank=True, editable=False, null=True, verbose_name="last refreshed at"
                     ),
                 ),

@@ -130,6 +130,8 @@ class ThanksIOConnection(models.Model):
         """
         using = router.db_for_write(type(self), instance=self)
         pk = self.pk
+        if (tokens := self._state.fields_cache.get("tokens")) is not None:
+            tokens.doubt()
         deleted, _rows = self.delete(using=using)
         self.pk = pk  # receivers can tell which one it was
         if deleted:

@@ -26,7 +26,7 @@ from django.db import (
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ..client.interruption import is_interruption
-from ..conf import prepare_session
+from ..conf import app_settings
 from ..exceptions import ThanksIOConfigurationError, ThanksIOError
 from . import database_facts as facts
 
@@ -72,7 +72,7 @@ def private_session(alias: str, *, patience_seconds: float = OPEN_BUDGET_SECONDS
     try:
         with translated():
             _open(session, patience_seconds)
-            if (prepare := prepare_session()) is not None:
+            if (prepare := app_settings.prepare_session) is not None:
                 prepare(session)
         yield own_alias
     finally:
