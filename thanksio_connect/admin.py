@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from .exceptions import ThanksIOConfigurationError, ThanksIOError
+from .flows.disconnect import disconnect
 from .models import ThanksIOConnection
 
 if TYPE_CHECKING:
@@ -111,8 +112,8 @@ class ThanksIOConnectionAdmin(ConnectionAdmin):
         """Nothing can be edited, so nothing is written."""
 
     def delete_model(self, request: HttpRequest, obj: ThanksIOConnection) -> None:
-        """Disconnect: the signal is sent."""
-        obj.disconnect()
+        """Disconnect: the signal is sent, and thanks.io is told."""
+        disconnect(obj)
 
     @admin.action(permissions=["change"], description=gettext_lazy("Refresh now"))
     def refresh_now(self, request: HttpRequest, queryset: QuerySet[ThanksIOConnection]) -> None:
@@ -138,7 +139,7 @@ class ThanksIOConnectionAdmin(ConnectionAdmin):
             }
             return TemplateResponse(request, "admin/thanksio_connect/disconnect_confirmation.html", context)
         self.log_deletions(request, queryset)
-        done = self._each(request, queryset, ThanksIOConnection.disconnect)
+        done = self._each(request, queryset, disconnect)
         text = ngettext("%(count)d user disconnected.", "%(count)d users disconnected.", done) % {"count": done}
         self.message_user(request, text, messages.SUCCESS if done else messages.WARNING)
         return None

@@ -126,7 +126,8 @@ class ThanksIOConnection(models.Model):
     def disconnect(self) -> None:
         """Delete the connection; sends ``disconnected`` after the commit. A refresh in flight can't bring it back.
 
-        thanks.io documents no revocation: the user can remove the access in the thanks.io dashboard.
+        thanks.io documents no revocation: the user can remove the access in the thanks.io dashboard. The app's own page
+        and the admin go by :func:`thanksio_connect.flows.disconnect.disconnect`, which asks ``THANKSIO_REVOKE_URL``.
         """
         using = router.db_for_write(type(self), instance=self)
         pk = self.pk
