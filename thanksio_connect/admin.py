@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from .exceptions import ThanksIOConfigurationError, ThanksIOError
-from .flows.disconnect import disconnect
+from .flows.disconnect import disconnect, is_revoked_at_thanksio
 from .models import ThanksIOConnection
 
 if TYPE_CHECKING:
@@ -134,6 +134,7 @@ class ThanksIOConnectionAdmin(ConnectionAdmin):
                 "title": _("Disconnect these users?"),
                 "opts": self.opts,
                 "connections": queryset,
+                "is_revoked": is_revoked_at_thanksio(),
                 "action_checkbox_name": ACTION_CHECKBOX_NAME,
                 "changelist_url": request.get_full_path(),
             }

@@ -38,18 +38,19 @@ def disconnect_user(user: Any) -> bool:
 def disconnect(connection: ThanksIOConnection) -> None:
     """Remove the connection; after the commit, send the signal and ask for the revocation of its tokens."""
     using = router.db_for_write(ThanksIOConnection, instance=connection)
-    tokens = _newest_tokens(connection, using) if _revoke_url() else None
+    tokens = _newest_tokens(connection, using) if is_revoked_at_thanksio() else None
     connection.disconnect()
     if tokens is not None:
         transaction.on_commit(partial(_revoke, tokens), using=using)
 
 
-def _revoke_url() -> str:
+def is_revoked_at_thanksio() -> bool:
+    """Whether thanks.io is told of a disconnect: where ``THANKSIO_REVOKE_URL`` is set."""
     try:
-        return app_settings.revoke_url
+        return bool(app_settings.revoke_url)
     except ThanksIOConfigurationError as error:
-        logger.error("A connection is removed without revocation: %s", error)
-        return ""
+        logger.error("thanks.io is not told of disconnects: %s", error)
+        return False
 
 
 def _newest_tokens(connection: ThanksIOConnection, using: str) -> ConnectionTokens | None:

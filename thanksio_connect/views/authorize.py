@@ -132,7 +132,7 @@ def _tell_denied(request: HttpRequest) -> None:
     if connection_of(request.user):
         text = _("You did not allow a new connection to thanks.io. The earlier one is unchanged.")
     else:
-        text = _("You did not allow the connection to thanks.io. Nothing was connected.")
+        text = _("You did not allow the connection to thanks.io.")
     tell(request, messages.WARNING, text)
 
 

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods
 
 from ..flows import started
 from ..flows.addresses import access_page_url, back_url, disconnected_url, own_url, requested_next
-from ..flows.disconnect import disconnect_user
+from ..flows.disconnect import disconnect_user, is_revoked_at_thanksio
 from ..flows.status import connection_of, name_of, state_of
 from ..models import ThanksIOConnection
 from .answers import own_page, signed_in, tell, wants_json
@@ -72,6 +72,7 @@ def disconnect(request: HttpRequest) -> HttpResponse:
         context = {
             "connection": mine,
             "signed_in_as": name_of(request.user),
+            "is_revoked": is_revoked_at_thanksio(),
             "access_page_url": access_page_url(),
             "next_url": next_url,
             "connection_url": own_url(request, "connection"),
