@@ -33,8 +33,8 @@ def check_login(**kwargs: Any) -> list[CheckMessage]:
     except NoReverseMatch:
         return [
             Error(
-                f"LOGIN_URL names no URL of the project ({project_setting('LOGIN_URL')!r}): visitors who are not signed "
-                "in get an error.",
+                f"LOGIN_URL names no URL of the project ({project_setting('LOGIN_URL')!r}): visitors who are not "
+                "signed in get an error.",
                 hint=_LOGIN_HINT,
                 id="thanksio_connect.E020",
             )
@@ -118,8 +118,8 @@ def check_one_callback(**kwargs: Any) -> list[CheckMessage]:
     if any(place.is_localised for place in places):
         found.append(
             Warning(
-                "The callback stands inside i18n_patterns(), so each language has a redirect URI of its own, and thanks.io "
-                "refuses those that are not registered.",
+                "The callback stands inside i18n_patterns(), so each language has a redirect URI of its own, and "
+                "thanks.io refuses those that are not registered.",
                 hint='Move path("thanksio/", include("thanksio_connect.urls")) out of i18n_patterns(), or set '
                 "THANKSIO_REDIRECT_URI to the one that is registered.",
                 id="thanksio_connect.W013",
@@ -128,8 +128,8 @@ def check_one_callback(**kwargs: Any) -> list[CheckMessage]:
     if captured := _captured(places):
         found.append(
             Warning(
-                f"The callback's path has captured parts ({', '.join(captured)}), so each value makes a redirect URI of "
-                "its own, and thanks.io refuses those that are not registered.",
+                f"The callback's path has captured parts ({', '.join(captured)}), so each value makes a redirect URI "
+                "of its own, and thanks.io refuses those that are not registered.",
                 hint="Include thanksio_connect.urls once more under a plain path and set THANKSIO_REDIRECT_URI to the "
                 "callback there, or register each of them at thanks.io.",
                 id="thanksio_connect.W014",
@@ -143,7 +143,7 @@ def _captured(places: Iterable[Mount]) -> list[str]:
 
 
 def check_tables(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
-    """Whether each database that is checked has the app's tables. A warning: ``migrate`` asks first, then makes them."""
+    """Whether each database that is checked has the app's tables. A warning: ``migrate`` asks this before it acts."""
     found: list[CheckMessage] = []
     models = apps.get_app_config("thanksio_connect").get_models()
     wanted = [model for model in models if model._meta.managed and not model._meta.proxy]

@@ -32,7 +32,8 @@ BASE = """{% load i18n %}<!DOCTYPE html><html lang="en"><head><title>{% block ti
 PAGE = """{% extends "thanksio_connect/base.html" %}{% load thanksio_connect %}{% block content %}<h1>A page</h1>
 {% thanksio_reconnect_notice %}<div id="button">{% thanksio_connect_button %}</div>
 <form id="control" method="post" action="/boosted/">{% csrf_token %}<button>Boosted</button></form>
-<a id="to-connect" href="/thanksio/connect/?next=/">Connect</a> <a id="to-status" href="/thanksio/">Status</a>{% endblock %}"""
+<a id="to-connect" href="/thanksio/connect/?next=/">Connect</a>
+<a id="to-status" href="/thanksio/">Status</a>{% endblock %}"""
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.django_db(transaction=True),

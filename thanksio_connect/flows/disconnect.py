@@ -1,7 +1,7 @@
 """Remove a connection, and tell thanks.io that its tokens are no longer needed (RFC 7009).
 
-thanks.io documents no revocation endpoint. Where there is one, ``THANKSIO_REVOKE_URL`` names it, and it is asked once the
-row is gone. Whatever it answers, the connection is removed.
+thanks.io documents no revocation endpoint. Where there is one, ``THANKSIO_REVOKE_URL`` names it, and it is asked once
+the row is gone. Whatever it answers, the connection is removed.
 """
 
 from __future__ import annotations

@@ -6,7 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from django.urls import LocalePrefixPattern, NoReverseMatch, ResolverMatch, URLResolver, get_resolver, get_urlconf, reverse
+from django.urls import (
+    LocalePrefixPattern,
+    NoReverseMatch,
+    ResolverMatch,
+    URLResolver,
+    get_resolver,
+    get_urlconf,
+    reverse,
+)
 
 APP_NAME = "thanksio_connect"
 NOT_INCLUDED = (

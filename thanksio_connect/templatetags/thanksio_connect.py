@@ -1,4 +1,4 @@
-"""Template tags: the button, the notice, the user's connection, the stylesheet. They decrypt nothing; one query a request."""
+"""Template tags: the button, the notice, the user's connection, the stylesheet. No decryption; one query a request."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def thanksio_reconnect_notice(context: Context, next: str | None = None) -> Safe
 
 @register.simple_tag
 def thanksio_stylesheet() -> str:
-    """The address of the app's stylesheet, or nothing: with ``THANKSIO_STYLESHEET = False``, or without static files."""
+    """The address of the app's stylesheet; empty with ``THANKSIO_STYLESHEET = False`` or without static files."""
     try:
         wanted = app_settings.stylesheet and bool(project_setting("STATIC_URL"))
         return static(STYLESHEET) if wanted else ""

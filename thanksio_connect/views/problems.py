@@ -78,9 +78,16 @@ def problem_of(error: Exception) -> Problem:
     if isinstance(error, Throttled):
         return Problem(503, error.code, _NOT_FINISHED, _("thanks.io is busy. Wait a moment, then start again."))
     if isinstance(error, TransportError | InvalidTokenResponse):
-        return Problem(502, error.code, _NOT_FINISHED, _("thanks.io did not answer as it should. Wait a moment, then start again."))
+        return Problem(
+            502, error.code, _NOT_FINISHED, _("thanks.io did not answer as it should. Wait a moment, then start again.")
+        )
     if isinstance(error, InvalidGrant):
-        return Problem(400, error.code, _NOT_FINISHED, _("thanks.io no longer accepts the permission that you gave. Start again to give it once more."))
+        return Problem(
+            400,
+            error.code,
+            _NOT_FINISHED,
+            _("thanks.io no longer accepts the permission that you gave. Start again to give it once more."),
+        )
     if isinstance(error, OAuthError) and error.code in _BY_CODE:
         status, words = _BY_CODE[error.code]
         return Problem(status, error.code, _NOT_FINISHED, words)

@@ -18,7 +18,6 @@ from ..flows.status import connection_of, name_of, state_of
 from ..models import ThanksIOConnection
 from .answers import own_page, signed_in, tell, wants_json
 
-
 _DISCONNECTED = _("Your thanks.io account is disconnected.")
 _NOT_CONNECTED = _("No thanks.io account was connected.")
 
