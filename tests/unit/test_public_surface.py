@@ -11,7 +11,7 @@ from thanksio_connect import exceptions, models, signals, testing
 from thanksio_connect.client.api import ThanksIOClient
 from thanksio_connect.client.mailers import Mailers
 from thanksio_connect.client.tokens import TokenSet
-from thanksio_connect.models import ThanksIOConnection
+from thanksio_connect.models import ConnectionTokens, ThanksIOConnection
 from thanksio_connect.templatetags.thanksio_connect import register
 
 
@@ -64,33 +64,37 @@ def test_the_signals():
 def test_the_models():
     assert set(models.__all__) == {
         "AuthorizationRequest",
+        "ConnectionTokens",
         "ThanksIOConnection",
         "ThanksIOConnectionManager",
-        "UncommittedRenewal",
     }
     assert {field.name for field in ThanksIOConnection._meta.get_fields()} == {
-        "access_token",
         "connected_at",
         "created_at",
+        "id",
+        "thanksio_user_id",
+        "tokens",
+        "updated_at",
+        "user",
+    }
+    assert {field.name for field in ConnectionTokens._meta.get_fields()} == {
+        "access_token",
+        "connection",
         "expires_at",
         "failure_count",
-        "grant_id",
         "id",
         "last_error_code",
+        "last_failed_at",
         "last_refreshed_at",
         "lease_expires_at",
         "lease_id",
         "next_refresh_at",
+        "obtained_at",
         "outcome_unknown",
         "refresh_token",
-        "rejection_count",
         "scope",
         "status",
-        "thanksio_user_id",
         "token_type",
-        "uncommitted_renewals",
-        "updated_at",
-        "user",
         "version",
     }
     assert ThanksIOConnection._meta.get_field("user").remote_field.related_name == "thanksio_connection"
@@ -103,6 +107,9 @@ def test_the_models():
         (ThanksIOConnection.aget_access_token, "(self)"),
         (ThanksIOConnection.refresh, "(self, force=False)"),
         (ThanksIOConnection.disconnect, "(self)"),
+        (models.ThanksIOConnectionManager.connected, "(self)"),
+        (models.ThanksIOConnectionManager.due, "(self)"),
+        (models.ThanksIOConnectionManager.needing_reconnect, "(self)"),
         (models.ThanksIOConnectionManager.for_user, "(self, user)"),
         (models.ThanksIOConnectionManager.connect, "(self, user, token_set, *, thanksio_user_id='')"),
     ],
@@ -117,7 +124,8 @@ def test_the_parameters(function, parameters):
 
 
 def test_the_properties_and_states_of_a_connection():
-    for name in ("api", "is_connected", "needs_reconnect"):
+    of_the_tokens = ("expires_at", "last_error_code", "last_refreshed_at", "next_refresh_at", "status")
+    for name in ("api", "is_connected", "needs_reconnect", *of_the_tokens):
         assert isinstance(vars(ThanksIOConnection)[name], property)
     assert dict(ThanksIOConnection.Status.choices).keys() == {"connected", "reconnect_required"}
 
