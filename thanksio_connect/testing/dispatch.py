@@ -8,6 +8,7 @@ from typing import Any, Final
 from thanksio_connect.testing.api_endpoints import PREFIX, APIEndpoints
 from thanksio_connect.testing.faults import Fault, FaultPlan
 from thanksio_connect.testing.oauth_endpoints import OAuthEndpoints
+from thanksio_connect.testing.pages import PATHS, Pages
 from thanksio_connect.testing.records import RequestLog, RequestRecord
 from thanksio_connect.testing.replies import Reply, json_reply, ordered_reply
 from thanksio_connect.testing.wire import ConnectionDropped, Handler
@@ -21,9 +22,12 @@ _TOKEN_MEMBERS = {"access_token", "refresh_token"}
 class Dispatcher:
     """Answers requests. ``errors`` keeps what failed inside the fake or in a callable given to it."""
 
-    def __init__(self, oauth: OAuthEndpoints, api: APIEndpoints, log: RequestLog, faults: FaultPlan) -> None:
+    def __init__(
+        self, oauth: OAuthEndpoints, api: APIEndpoints, pages: Pages, log: RequestLog, faults: FaultPlan
+    ) -> None:
         self.oauth = oauth
         self.api = api
+        self.pages = pages
         self.log = log
         self.faults = faults
         self.errors: list[Exception] = []
@@ -59,11 +63,7 @@ class Dispatcher:
     def _act(self, handler: Handler, record: RequestRecord, fault: Fault | None) -> Reply:
         if fault is None:
             return self._endpoint(record, None)
-        self._wait(handler, record, fault.delay)
-        if fault.hold == "before":
-            fault.stand()
-        if fault.lose_reply == "before":
-            self._lose(handler, record, reset=fault.reset)
+        self._hinder(handler, record, fault)
         if fault.refuse is not None:
             reply = self.oauth.refuse(record, fault.refuse)
         elif fault.replaces_reply and not fault.processed:
@@ -80,13 +80,24 @@ class Dispatcher:
             fault.stand()
         return reply
 
+    def _hinder(self, handler: Handler, record: RequestRecord, fault: Fault) -> None:
+        """What happens to the request before anybody looks at it."""
+        self._wait(handler, record, fault.delay)
+        if fault.hold == "before":
+            fault.stand()
+        if fault.lose_reply == "before":
+            self._lose(handler, record, reset=fault.reset)
+
     def _endpoint(self, record: RequestRecord, fault: Fault | None) -> Reply:
         if record.target == "token":
             if record.method == "POST":
                 return self.oauth.token(record, fault)
         elif record.target == "authorize":
-            if record.method == "GET":
+            if record.method == "GET" or (record.method == "POST" and not self.oauth.auto_allow):
                 return self.oauth.authorize(record)
+        elif record.target == "page":
+            if record.method in ("GET", "HEAD", "POST"):
+                return self.pages.answer(record)
         elif record.target == "api":
             return self.api.answer(record)
         else:
@@ -117,4 +128,6 @@ def _target(path: str) -> str:
         return "token"
     if path == AUTHORIZE_PATH:
         return "authorize"
+    if path in PATHS:
+        return "page"
     return "api" if path.startswith(PREFIX + "/") else "other"

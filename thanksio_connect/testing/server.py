@@ -14,6 +14,7 @@ from thanksio_connect.testing.faults import Fault, FaultPlan, FaultSource
 from thanksio_connect.testing.grants import Grant, Pair
 from thanksio_connect.testing.lifecycle import LocalServer
 from thanksio_connect.testing.oauth_endpoints import OAuthEndpoints
+from thanksio_connect.testing.pages import Pages
 from thanksio_connect.testing.provider import Provider
 from thanksio_connect.testing.records import RequestLog, RequestRecord
 from thanksio_connect.testing.refusals import DIALECTS, Dialect
@@ -50,6 +51,7 @@ class ThanksIOServer(LocalServer):
         redirect_uris: list[str] | None = None,
         user_id: str = "1",
         port: int = 0,
+        auto_allow: bool = True,
     ) -> None:
         if dialect not in DIALECTS:
             raise ValueError(f"dialect is one of {', '.join(DIALECTS)}")
@@ -67,11 +69,13 @@ class ThanksIOServer(LocalServer):
             client_secret=client_secret,
             redirect_uris=redirect_uris,
             user_id=user_id,
+            auto_allow=auto_allow,
         )
         self.api = APIEndpoints(self.provider)
         self.log = RequestLog()
         self.faults = FaultPlan()
-        super().__init__(Dispatcher(self.oauth, self.api, self.log, FaultPlan()), port)
+        pages = Pages(self.provider, self.settings)
+        super().__init__(Dispatcher(self.oauth, self.api, pages, self.log, FaultPlan()), port)
 
     # Addresses
 

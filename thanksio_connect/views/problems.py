@@ -66,13 +66,17 @@ _BY_CODE: dict[str, tuple[int, str | Promise]] = {
 _SITE_PROBLEM = _("This site can't connect to thanks.io at the moment. The cause is on our side, not on yours.")
 
 
+def _configuration_problem(error: ThanksIOConfigurationError) -> Problem:
+    if error.code == "not_configured":
+        sentence = _("Connecting to thanks.io is not set up on this site yet.")
+        return Problem(503, error.code, _("Not set up"), sentence, start_again=False)
+    return Problem(503, "configuration", _("Not available"), _SITE_PROBLEM, start_again=False)
+
+
 def problem_of(error: Exception) -> Problem:
     """The page for an error of the browser flow, any error."""
     if isinstance(error, ThanksIOConfigurationError):
-        if error.code == "not_configured":
-            sentence = _("Connecting to thanks.io is not set up on this site yet.")
-            return Problem(503, error.code, _("Not set up"), sentence, start_again=False)
-        return Problem(503, "configuration", _("Not available"), _SITE_PROBLEM, start_again=False)
+        return _configuration_problem(error)
     if isinstance(error, TokenUndecryptable):
         return Problem(503, "configuration", _("Not available"), _SITE_PROBLEM)
     if isinstance(error, Throttled):
