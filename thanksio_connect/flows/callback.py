@@ -211,7 +211,8 @@ def _finished_elsewhere(request: HttpRequest, response: AuthorizationResponse, s
     :class:`InvalidState` at once for an old authorization that nobody can be finishing any more.
     """
     connections = ThanksIOConnection.objects.using(router.db_for_write(ThanksIOConnection))
-    if connections.filter(user_id=request.user.pk, connected_at__gte=since).exists():
+    user_pk: Any = request.user.pk
+    if connections.filter(user_id=user_pk, connected_at__gte=since).exists():
         return Outcome(Answer.ALREADY_CONNECTED)
     if since + timedelta(seconds=app_settings.state_ttl_seconds) <= timezone.now():
         raise InvalidState(code="expired_state")

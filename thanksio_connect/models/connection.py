@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
@@ -32,16 +33,20 @@ class ThanksIOConnection(models.Model):
 
     Status = Status
 
-    user = models.OneToOneField(
+    user: models.OneToOneField[Any, Any] = models.OneToOneField(
         settings.AUTH_USER_MODEL,
         on_delete=models.CASCADE,
         related_name="thanksio_connection",
         verbose_name=_("user"),
     )
-    thanksio_user_id = models.CharField(_("thanks.io user id"), max_length=100, blank=True, default="", editable=False)
-    connected_at = models.DateTimeField(_("connected at"), default=timezone.now, editable=False)
-    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
-    updated_at = models.DateTimeField(_("updated at"), auto_now=True)
+    thanksio_user_id: models.CharField[str, str] = models.CharField(
+        _("thanks.io user id"), max_length=100, blank=True, default="", editable=False
+    )
+    connected_at: models.DateTimeField[datetime, datetime] = models.DateTimeField(
+        _("connected at"), default=timezone.now, editable=False
+    )
+    created_at: models.DateTimeField[datetime, datetime] = models.DateTimeField(_("created at"), auto_now_add=True)
+    updated_at: models.DateTimeField[datetime, datetime] = models.DateTimeField(_("updated at"), auto_now=True)
 
     tokens: ConnectionTokens
     objects = ThanksIOConnectionManager()
