@@ -266,7 +266,7 @@ def test_state_of_another_user_of_the_same_browser_is_refused_and_kept(browser, 
     browser.force_login(other)
     response = browser.get(callback)
     assert_refused(response)
-    assert "another account" in response.content.decode()
+    assert "Somebody else was signed in" in response.content.decode()
     assert connection_of(other) is None
     browser.force_login(user)
     assert browser.get(callback)["Location"] == STATUS
