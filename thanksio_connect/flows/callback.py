@@ -88,7 +88,8 @@ def finish_authorization(request: HttpRequest, response: AuthorizationResponse) 
     Raises :class:`InvalidState` where the state is not this user's, and else :class:`Unfinished` with an
     :class:`InvalidState`, another :class:`OAuthError`, a :class:`TransportError`,
     :class:`ThanksIOConfigurationError` or :class:`TokenUndecryptable`. An existing connection is touched by a
-    success only. Whatever something raises into this thread meanwhile goes on its way once the tokens are stored.
+    success only. Whatever something raises into this thread meanwhile is raised once the tokens are stored, as
+    :class:`~thanksio_connect.flows.code_exchange.Interrupted`.
     """
     since = started.started_at(request, response.state_digest)
     try:

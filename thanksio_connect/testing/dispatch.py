@@ -63,30 +63,27 @@ class Dispatcher:
     def _act(self, handler: Handler, record: RequestRecord, fault: Fault | None) -> Reply:
         if fault is None:
             return self._endpoint(record, None)
-        self._hinder(handler, record, fault)
-        if fault.refuse is not None:
-            reply = self.oauth.refuse(record, fault.refuse)
-        elif fault.replaces_reply and not fault.processed:
-            record.outcome = "not_processed"
-            reply = ordered_reply(fault)
-        else:
-            reply = self._endpoint(record, fault)
-            if fault.replaces_reply:
-                reply = ordered_reply(fault)
-            if record.pair is not None and (fault.replaces_reply or _TOKEN_MEMBERS & fault.reply.keys()):
-                record.pair.reply = "replaced"
-        self._wait(handler, record, fault.delay_reply)
-        if fault.hold == "after":
-            fault.stand()
-        return reply
-
-    def _hinder(self, handler: Handler, record: RequestRecord, fault: Fault) -> None:
-        """What happens to the request before anybody looks at it."""
         self._wait(handler, record, fault.delay)
         if fault.hold == "before":
             fault.stand()
         if fault.lose_reply == "before":
             self._lose(handler, record, reset=fault.reset)
+        reply = self._faulty_reply(record, fault)
+        self._wait(handler, record, fault.delay_reply)
+        if fault.hold == "after":
+            fault.stand()
+        return reply
+
+    def _faulty_reply(self, record: RequestRecord, fault: Fault) -> Reply:
+        if fault.refuse is not None:
+            return self.oauth.refuse(record, fault.refuse)
+        if fault.replaces_reply and not fault.processed:
+            record.outcome = "not_processed"
+            return ordered_reply(fault)
+        reply = self._endpoint(record, fault)
+        if record.pair is not None and (fault.replaces_reply or _TOKEN_MEMBERS & fault.reply.keys()):
+            record.pair.reply = "replaced"
+        return ordered_reply(fault) if fault.replaces_reply else reply
 
     def _endpoint(self, record: RequestRecord, fault: Fault | None) -> Reply:
         if record.target == "token":
