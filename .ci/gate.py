@@ -11,7 +11,6 @@ import threading
 import time
 import traceback
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 
 from parts import REPOSITORY, SCRATCH, Part, Result, kill_all
@@ -27,7 +26,7 @@ MAY_SKIP = {
     "mariadb": r"^MariaDB |^(?!.*needs .*MariaDB).*(SQLite|PostgreSQL)",
 }
 # Parts of their own have these: with the linters installed, and beside thanks.io's document.
-ELSEWHERE = r"|(mypy|pyright) is not installed|OpenAPI document is not here"
+ELSEWHERE = r"|(mypy|pyright) is not installed|\(extra lint\)$|OpenAPI document is not here"
 # Django 5.2 has no tasks, and later ones do.
 DJANGO = {"oldest": "|needs Django 6.0", "newest": "|needs a Django without tasks"}
 NEWEST_IS_INSTALLED = threading.Event()
@@ -90,7 +89,9 @@ def oldest(tree: Path) -> Iterable[Part]:
     document = "tests/integration/test_openapi_contract.py"
     yield tests("thanks.io's document", python, "sqlite", document, must_run=r"openapi_contract", may_skip="|^$")
     every = ("tests/unit", "tests/integration", "--ignore=tests/integration/refresh")
-    newest = tests("Python 3.13 on SQLite, the model at full depth", python, "sqlite", *every, must_run=r"interleavings")
+    newest = tests(
+        "Python 3.13 on SQLite, the model at full depth", python, "sqlite", *every, must_run=r"interleavings"
+    )
     newest.environment = {**newest.environment, "THANKSIO_TEST_FULL_DEPTH": "1"}
     yield newest
 
