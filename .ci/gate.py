@@ -51,7 +51,9 @@ def axe(lane: str) -> Part:
     )
 
 
-def tested(name: str, python: Path, database: str, *arguments: str, must_run: str, may_skip: str | None = None) -> Part:
+def pytest_part(
+    name: str, python: Path, database: str, *arguments: str, must_run: str, may_skip: str | None = None
+) -> Part:
     return Part(
         f"tests: {name}",
         [python, "-m", "pytest", *arguments],
@@ -83,13 +85,13 @@ def oldest(tree: Path) -> Iterable[Part]:
     yield Part("the demo's walkthrough", [python, "manage.py", "demo", "--walkthrough"])
     yield venv(SCRATCH / "v312", "3.12", "test")
     python = SCRATCH / "v312" / "bin" / "python"
-    yield tested("Python 3.12 on SQLite", python, "sqlite", "tests/unit", must_run=r"test_protocol")
+    yield pytest_part("Python 3.12 on SQLite", python, "sqlite", "tests/unit", must_run=r"test_protocol")
     NEWEST_IS_INSTALLED.wait(900)
     python = NEWEST / "bin" / "python"
     document = "tests/integration/test_openapi_contract.py"
-    yield tested("thanks.io's document", python, "sqlite", document, must_run=r"openapi_contract", may_skip="")
+    yield pytest_part("thanks.io's document", python, "sqlite", document, must_run=r"openapi_contract", may_skip="")
     every = ("tests/unit", "tests/integration", "--ignore=tests/integration/refresh")
-    most = tested("Python 3.13 on SQLite, full depth", python, "sqlite", *every, must_run=r"interleavings")
+    most = pytest_part("Python 3.13 on SQLite, full depth", python, "sqlite", *every, must_run=r"interleavings")
     most.environment = {**most.environment, "THANKSIO_TEST_FULL_DEPTH": "1"}
     yield most
 
@@ -107,12 +109,14 @@ def newest(tree: Path) -> Iterable[Part]:
     check = "-m django makemigrations --check --dry-run --settings tests.settings --pythonpath ."
     yield Part("migrations: none missing", [python, *check.split()])
     checked = ("tests/unit/test_client_typing.py", "tests/typing")
-    yield tested("types of a user's project", python, "sqlite", *checked, must_run=r"typing", may_skip="")
+    yield pytest_part("types of a user's project", python, "sqlite", *checked, must_run=r"typing", may_skip="")
     yield Part("docs: no warning", [binaries / "sphinx-build", "-W", "--keep-going", "-q", "docs", SCRATCH / "html"])
     yield Part("wheel: built, checked, used", [python, tree / ".ci" / "wheel.py"])
     for name, database in (("PostgreSQL", "postgres"), ("MariaDB", "mariadb")):
-        yield tested(name, python, database, "tests/integration", "tests/soak", *NO_DATABASE, must_run=r"\.refresh\.")
-    restarts = tested(
+        yield pytest_part(
+            name, python, database, "tests/integration", "tests/soak", *NO_DATABASE, must_run=r"\.refresh\."
+        )
+    restarts = pytest_part(
         "PostgreSQL restarts",
         python,
         "postgres",

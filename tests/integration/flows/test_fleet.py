@@ -184,9 +184,8 @@ class TestADroppedSession:
                     "SELECT id FROM information_schema.processlist WHERE db = database() AND id <> connection_id()"
                 )
                 for (number,) in cursor.fetchall():
-                    with pytest.MonkeyPatch.context():
-                        with contextlib.suppress(OperationalError):  # it may have ended by itself
-                            cursor.execute(f"KILL {number}")
+                    with contextlib.suppress(OperationalError):  # it may have ended by itself
+                        cursor.execute(f"KILL {number}")
 
     @pytest.mark.parametrize("workers", ["1", "4"])
     def test_costs_nothing(self, fleet, workers, monkeypatch):
