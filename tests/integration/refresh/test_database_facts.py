@@ -20,7 +20,7 @@ from django.test import TestCase
 
 from tests.integration.refresh import databases
 from tests.integration.refresh.databases import KIND, TOKEN_TABLE
-from tests.integration.refresh.pairs import HostError, fresh
+from tests.integration.refresh.pairs import HostError, assert_live, fresh
 from tests.integration.refresh.states import mariadb_only, postgres_only, servers_only
 from thanksio_connect.models import ConnectionTokens
 from thanksio_connect.refresh import database_facts as facts
@@ -87,10 +87,9 @@ def test_a_serializable_transaction_of_mariadb_locks_what_it_reads(database, con
             with (
                 pytest.raises(OperationalError) as caught,
                 sessions.private_session("default") as using,
-                facts.lock_wait(connections[using], 0) as begins_with,
-                connections[using].cursor() as cursor,
+                facts.executed(connections[using], f"UPDATE {TOKEN_TABLE} SET scope = %s", ["x"], lock_wait_seconds=0),
             ):
-                cursor.execute(f"{begins_with} UPDATE {TOKEN_TABLE} SET scope = 'x'")
+                pytest.fail("The row was not locked")
     assert facts.is_lock_error(caught.value)
 
 
@@ -165,11 +164,32 @@ def test_a_session_that_lost_its_autocommit_is_dropped(database):
     assert connection.get_autocommit()
 
 
-def test_a_step_has_a_transaction_of_its_own_but_on_sqlite_in_autocommit(database):
+def test_a_step_has_a_savepoint_in_a_transaction_and_nothing_in_autocommit(database):
     with facts.own_transaction("default"):
-        assert connection.in_atomic_block == (KIND != "sqlite")
+        assert not connection.in_atomic_block
     with transaction.atomic(), facts.own_transaction("default"):
         assert len(connection.savepoint_ids) == 1
+
+
+@postgres_only
+def test_where_the_server_binds_parameters_a_step_has_a_transaction(thanksio, connected, database):
+    """Then a message holds one statement, and no lock wait beside it."""
+    held = connected()
+    with databases.using({**database, "OPTIONS": {"server_side_binding": True}}):
+        with facts.own_transaction("default"):
+            assert connection.in_atomic_block
+        assert fresh(held).get_access_token() == assert_live(thanksio, held)
+
+
+@postgres_only
+def test_a_lock_wait_of_autocommit_ends_with_its_message(database, connected):
+    connected()
+    sql = f"UPDATE {TOKEN_TABLE} SET scope = %s RETURNING scope, current_setting('lock_timeout')"
+    with facts.executed(connection, sql, ["x"], lock_wait_seconds=7) as cursor:
+        assert cursor.fetchone() == ("x", "7s")
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW lock_timeout")
+        assert cursor.fetchone() == ("0",)
 
 
 def test_between_rollback_and_autocommit_a_write_can_be_committed(database):
@@ -304,13 +324,12 @@ def test_a_wait_for_a_lock_is_bounded_and_the_error_is_told_by_its_code(database
     seconds = 1 if KIND == "mariadb" else 0.3  # MariaDB counts in whole seconds
     with somebody_has_it_locked(held):
         started = time.monotonic()
+        sql = f"UPDATE {TOKEN_TABLE} SET scope = %s"
         with (
             pytest.raises(OperationalError) as caught,
-            facts.own_transaction("default"),
-            facts.lock_wait(connection, seconds) as begins_with,
-            connection.cursor() as cursor,
+            facts.executed(connection, sql, ["mine"], lock_wait_seconds=seconds),
         ):
-            cursor.execute(f"{begins_with} UPDATE {TOKEN_TABLE} SET scope = 'mine'".strip())
+            pytest.fail("The row was not locked")
         assert 0.2 < time.monotonic() - started < seconds + 1
     assert facts.is_lock_error(caught.value)
     assert not facts.is_conflict(caught.value)
