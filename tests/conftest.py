@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.compliance import NOT_OURS, RULES, by_number, proofs
+from tests.prepared_demo import prepared_demo
+
+__all__ = ["prepared_demo"]
 
 PROPERTY = "compliance"
 

@@ -15,7 +15,7 @@ from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from thanksio_connect.models import ThanksIOConnection
+from thanksio_connect.models import ConnectionTokens, ThanksIOConnection
 from thanksio_connect.testing import FakeThanksIO
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -141,5 +141,5 @@ def test_plain_pages_fit(chromium, live_server, thanksio, user, screenshots: Pat
     thanksio.connect(user)
     look("/thanksio/", "connected")
     look("/thanksio/disconnect/", "disconnect")
-    ThanksIOConnection._base_manager.update(status="reconnect_required")
+    ConnectionTokens._base_manager.update(status="reconnect_required")
     look("/thanksio/", "reconnect")
