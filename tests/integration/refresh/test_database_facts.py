@@ -165,11 +165,26 @@ def test_a_session_that_lost_its_autocommit_is_dropped(database):
     assert connection.get_autocommit()
 
 
-def test_a_step_has_a_transaction_of_its_own_but_on_sqlite_in_autocommit(database):
+def test_a_step_has_a_savepoint_in_the_callers_transaction_and_is_one_message_outside(database):
     with facts.own_transaction("default"):
-        assert connection.in_atomic_block == (KIND != "sqlite")
+        assert not connection.in_atomic_block
     with transaction.atomic(), facts.own_transaction("default"):
         assert len(connection.savepoint_ids) == 1
+
+
+@postgres_only
+@pytest.mark.parametrize("options", [{}, {"server_side_binding": True}])
+def test_the_lock_wait_ends_with_the_statement_and_its_rows_are_at_hand(database, connected, options):
+    held = connected()
+    sql = f"UPDATE {TOKEN_TABLE} SET scope = %s WHERE id = %s RETURNING current_setting('lock_timeout'), scope"
+    with databases.using({**database, "OPTIONS": options}):
+        with facts.own_transaction("default"):
+            assert connection.in_atomic_block == bool(options)
+            with facts.executed(connection, sql, ["mine", held.tokens.pk], lock_wait_seconds=0.25) as cursor:
+                assert (cursor.rowcount, cursor.fetchone()) == (1, ("250ms", "mine"))
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW lock_timeout")
+            assert cursor.fetchone() == ("0",)
 
 
 def test_between_rollback_and_autocommit_a_write_can_be_committed(database):
