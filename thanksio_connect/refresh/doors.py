@@ -19,10 +19,11 @@ from ..exceptions import (
     ThanksIOConfigurationError,
     ThanksIOError,
 )
+from . import database_facts as facts
 from . import schedule, sessions, statements
 from .protocol import Request
 from .renewal import Renewal, Tokens
-from .token_row import Row, Status
+from .token_row import Status
 
 logger = logging.getLogger("thanksio_connect")
 
@@ -68,9 +69,14 @@ def renew(tokens: Tokens, *, force: bool = False) -> None:
 
 
 def renew_unless_taken(tokens: Tokens, *, force: bool = False) -> bool:
-    """Renew now, for bulk runs, without waiting for whoever is at it. Returns whether this call renewed."""
+    """Renew now, for bulk runs, without waiting for whoever is at it. Returns whether this call renewed.
+
+    Somebody's lock is waited for where it says nothing of the row, for there the whole database is locked.
+    """
     request = Request(is_needed=False, has_expired=schedule.is_expired(tokens), force=force)
-    current = Renewal(tokens, request, is_urgent=True).run()
+    alias = router.db_for_write(type(cast("models.Model", tokens)), instance=tokens)
+    waits = facts.has_one_writer(alias) and not facts.in_transaction(alias)
+    current = Renewal(tokens, request, is_urgent=force or waits).run()
     return current is not None and current.renewed
 
 
@@ -85,9 +91,8 @@ def reread(tokens: Any) -> bool:
     """Bring the instance up to date, also with a new grant. Returns False when the connection is gone."""
     model = type(cast("models.Model", tokens))
     alias = router.db_for_write(model, instance=tokens)
-    row: Row | None = sessions.read(
-        alias, lambda using: statements.load_of_connection(using, model, tokens.connection_id)
-    )
+    with sessions.callers_connection(alias) as using:
+        row = statements.load_of_connection(using, model, tokens.connection_id)
     if row is not None and (row.values["id"] != tokens.pk or row.version >= tokens.version):
         tokens.adopt(row.values)
     return row is not None
@@ -98,7 +103,8 @@ def is_visible(tokens: Any) -> bool:
     model = type(cast("models.Model", tokens))
     alias = router.db_for_write(model, instance=tokens)
     try:
-        row = sessions.read(alias, lambda using: statements.load_of_connection(using, model, tokens.connection_id))
+        with sessions.callers_connection(alias) as using:
+            row = statements.load_of_connection(using, model, tokens.connection_id)
     except ProgrammingError:  # no such table on its search path
         return False
     return row is not None

@@ -12,13 +12,27 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from django.db import connections, models
+from django.db import DatabaseError, InterfaceError, connections, models
 
+from ..exceptions import RefreshInProgress
 from . import database_facts as facts
 from .token_row import Failure, Key, Row, Status, failed_values, verdict_code
 
 # How long a write waits for a lock that somebody else has on the row.
 LOCK_WAIT_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class Lease:
+    """What a claim asks for: for how long, and how long to wait for somebody else's lock on the row.
+
+    ``outcome_is_unknown``: the holder's own request may have spent the token.
+    """
+
+    id: str
+    seconds: float
+    lock_wait_seconds: float
+    outcome_is_unknown: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,27 +99,33 @@ def _load(using: str, model: type[models.Model], column: str, value: Any) -> Row
         return _row(model, cursor.fetchone())
 
 
-def claim(using: str, key: Key, lease_id: str, ttl_seconds: float, *, lock_wait_seconds: float) -> Claimed:
+def claim(using: str, key: Key, lease: Lease) -> Claimed:
     """Take the lease if the row still has the key's version and nobody else's lease lives on it.
 
-    Repeatable with the same ``lease_id``. A dead holder's lease means that its request may have been processed. Raises
-    the database's lock error when somebody has the row locked for longer than ``lock_wait_seconds``.
+    Repeatable with the same lease. A dead holder's lease means that its request may have been processed. Raises
+    RefreshInProgress when somebody has the row locked for longer than the claim may wait.
     """
     connection = connections[using]
-    now, ends = facts.now(connection), facts.later(connection, ttl_seconds)
+    now, ends = facts.now(connection), facts.later(connection, lease.seconds)
     # MariaDB evaluates assignments from left to right: what reads the old lease comes first.
     sql = f"""UPDATE {connection.ops.quote_name(key.model._meta.db_table)}
-        SET outcome_unknown = CASE WHEN lease_id IS NULL OR lease_id = %s THEN outcome_unknown ELSE %s END,
+        SET outcome_unknown = CASE WHEN (lease_id IS NULL OR lease_id = %s) AND %s THEN outcome_unknown ELSE %s END,
             lease_id = %s, lease_expires_at = {ends.sql}
         WHERE id = %s AND version = %s AND (lease_id IS NULL OR lease_id = %s OR lease_expires_at < {now.sql})"""  # noqa: S608
-    parameters = [lease_id, True, lease_id, *ends.parameters, key.pk, key.version, lease_id, *now.parameters]
+    parameters = [lease.id, not lease.outcome_is_unknown, True, lease.id, *ends.parameters]
+    parameters += [key.pk, key.version, lease.id, *now.parameters]
     returns = facts.returns_updated_row(connection)
     if returns:
         sql += f" RETURNING {_columns(key.model, now.sql)}"
-    with facts.executed(connection, sql, parameters, lock_wait_seconds=lock_wait_seconds) as cursor:
-        if returns and (record := cursor.fetchone()) is not None:
-            return Claimed(True, _row(key.model, record))
-        taken = not returns and cursor.rowcount > 0
+    try:
+        with facts.executed(connection, sql, parameters, lock_wait_seconds=lease.lock_wait_seconds) as cursor:
+            if returns and (record := cursor.fetchone()) is not None:
+                return Claimed(True, _row(key.model, record))
+            taken = not returns and cursor.rowcount > 0
+    except (DatabaseError, InterfaceError) as error:
+        if facts.is_lock_error(error):
+            raise RefreshInProgress(code="row_locked") from error
+        raise
     row = load(using, key)
     return Claimed(taken and row is not None and row.version == key.version, row)
 
@@ -156,17 +176,14 @@ def release(using: str, key: Key, lease_id: str) -> None:
 def fail(using: str, key: Key, lease_id: str, row: Row, failure: Failure) -> Row:
     """Give the lease back, record the failure and when to try again. Returns the row as it was written.
 
-    Under somebody else's lease only that the outcome is unknown is worth a record.
+    Without the lease nothing is recorded: whoever took it over has noted that the outcome is unknown.
     """
     values = failed_values(row, failure)
-    own = "version = %s AND (lease_id = %s OR (lease_id IS NULL AND status = %s))"  # a rollback took the lease back
-    written = _update(using, key, values, own, [key.version, lease_id, Status.CONNECTED.value])
-    if not written and "outcome_unknown" in values:
-        _update(using, key, {"outcome_unknown": True}, "version = %s", [key.version])
-    return Row({**row.values, **values})
+    written = _update(using, key, values, "version = %s AND lease_id = %s", [key.version, lease_id])
+    return Row({**row.values, **values}) if written else row
 
 
-def conclude(using: str, key: Key, code: str, *, access_token_dead: bool) -> bool:
+def conclude(using: str, key: Key, code: str, access_token_dead: bool) -> bool:
     """Write the verdict "reconnect required" if the version is unchanged; the version stays, so a late store heals it.
 
     Returns whether this call changed the status. A refusal after an unknown outcome is recorded as a lost reply.
