@@ -6,6 +6,7 @@ import contextlib
 import os
 import random
 import signal
+import subprocess
 import tempfile
 import time
 from collections import Counter
@@ -29,6 +30,7 @@ CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, TOO_LATE_SECONDS = 1.0, 3.0, 5.0
 LEASE_SECONDS = CONNECT_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS + LEASE_MARGIN_SECONDS
 AT_WORK_SECONDS = CONNECT_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS + 2.0  # a request, its answer, the store
 BATCH = 30
+PATIENCE_SECONDS = 120.0  # for a process of ours, on a machine that does much else
 
 FAULTS: list[tuple[float, dict[str, Any]]] = [
     (0.30, {"delay": 0.03}),
@@ -106,7 +108,7 @@ class Soak:
             finally:
                 fake.faults.clear()
                 for worker in workers:
-                    worker.close()
+                    self.leave(worker)
             time.sleep(
                 LEASE_MARGIN_SECONDS + CONNECT_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS + 1.0
             )  # the last lease of a killed holder is over
@@ -121,6 +123,20 @@ class Soak:
         worker.call("patch", lease_margin=LEASE_MARGIN_SECONDS, claim=LEASE_MARGIN_SECONDS / 2, looks=0.2)
         worker.call("trace", path=str(self.trace.path))
         return worker
+
+    def leave(self, worker: Worker) -> None:
+        """End the process; one that does not end is a violation, and tells where it stands."""
+        assert worker.process.stdin
+        with contextlib.suppress(BrokenPipeError):
+            worker.process.stdin.close()
+        try:
+            worker.process.wait(PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            worker.signal(signal.SIGUSR1)
+            time.sleep(1.0)
+            self.report.violations.append(f"process {worker.process.pid} does not end: {worker.log()}")
+            worker.kill()
+        worker.close()
 
     def begin(self, worker: Worker) -> None:
         size = min(BATCH, self.operations)
@@ -147,7 +163,7 @@ class Soak:
                     busy.discard(number)
                     continue
                 if self.chance.random() < 0.25:
-                    workers[number].close()
+                    self.leave(workers[number])
                     workers[number] = self.start()
                 self.begin(workers[number])
             if self.operations > 0:
@@ -155,7 +171,7 @@ class Soak:
             self.heal()
 
     def note(self, worker: Worker) -> None:
-        result = worker.end()
+        result = worker.end(PATIENCE_SECONDS)
         self.report.operations += result["done"]
         self.report.errors.update(result["errors"])
         self.report.counts["calls interrupted"] += result["interrupted"]

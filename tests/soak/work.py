@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import io
 import os
 import random
@@ -121,6 +122,8 @@ def one(chance: random.Random, result: dict[str, Any], users: list[int]) -> None
 
 
 def trace(path: str) -> None:
+    """Have this process tell what it does, and where it stands when it gets SIGUSR1."""
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
     Trace(Path(path)).install()
 
 

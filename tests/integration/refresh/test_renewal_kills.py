@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import Group
-from django.db import connection, connections, transaction
+from django.db import OperationalError, connection, connections, transaction
 
 from tests.integration.refresh import databases
 from tests.integration.refresh.databases import KIND
@@ -96,41 +96,36 @@ def test_the_session_is_killed_between_reply_and_store(thanksio, connected, star
 
 
 @contextmanager
-def killed_after_a_commit():
-    """This thread's session dies between its next COMMIT and Django's return to autocommit."""
+def killed_after_a_write(of="UPDATE"):
+    """This thread's session dies once its next write is committed, and the reply to it is lost."""
     connection.ensure_connection()
-    wrapper = connections["default"]
-    commit, sessions = wrapper._commit, []
+    killed = []
 
-    def dying_commit():
-        commit()
-        wrapper._commit = commit
-        killer = connection.copy("killer")
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_backend_pid()" if KIND == "postgres" else "SELECT connection_id()")
-            sessions.append(cursor.fetchone()[0])
-        if KIND == "postgres":
-            connection.connection.rollback()  # the question above began a transaction
-        with killer.cursor() as cursor:
-            session = sessions[0]
-            cursor.execute(f"SELECT pg_terminate_backend({session})" if KIND == "postgres" else f"KILL {session}")
-        killer.close()
+    def dying(execute, sql, params, many, context):
+        result = execute(sql, params, many, context)
+        if of not in sql or killed:
+            return result
+        killed.append(session_id())
+        kill(killed[0])
         time.sleep(0.2)
+        raise OperationalError("the reply was lost")
 
-    wrapper._commit = dying_commit
-    try:
-        yield sessions
-    finally:
-        wrapper._commit = commit
+    with connection.execute_wrapper(dying):
+        yield killed
+
+
+def session_id():
+    with connections["default"].connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()" if KIND == "postgres" else "SELECT connection_id()")
+        return cursor.fetchone()[0]
 
 
 @servers_only
-def test_a_session_that_dies_after_a_commit_leaves_the_caller_outside_any_transaction(thanksio, connected):
-    """MariaDB's driver then fails to go back to autocommit, and Django would enter its next atomic() only halfway."""
+def test_a_session_that_dies_after_the_claims_commit_leaves_the_caller_outside_any_transaction(thanksio, connected):
     first, second = connected(), connected()
-    with killed_after_a_commit() as sessions:
+    with killed_after_a_write() as killed:
         first.refresh()
-    assert sessions
+    assert killed
     assert (connection.in_atomic_block, connection.get_autocommit()) == (False, True)
     second.refresh()
     assert not connection.in_atomic_block
@@ -142,15 +137,10 @@ def test_a_session_that_dies_after_a_commit_leaves_the_caller_outside_any_transa
 @servers_only
 def test_a_session_that_dies_after_the_stores_commit_costs_nothing(thanksio, connected):
     connection_ = connected()
-    with killed_after_a_commit() as sessions:
-        # The claim's commit is over by the time of the request; the next is the store's.
-        wrapper = connections["default"]
-        commit, wrapper._commit = wrapper._commit, type(wrapper)._commit.__get__(wrapper)
-        thanksio.on_token(lambda record: setattr(wrapper, "_commit", commit))
+    with killed_after_a_write(of="access_token = ") as killed:
         connection_.refresh()
-    assert sessions
+    assert killed
     assert (connection.in_atomic_block, connection.get_autocommit()) == (False, True)
-    connection.close()  # psycopg goes back to autocommit without asking the server, so nobody has noticed yet
     assert_live(thanksio, connection_)
     assert thanksio.count("refresh_token") == 1
 
