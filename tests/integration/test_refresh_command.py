@@ -111,7 +111,7 @@ def test_a_stdout_that_takes_nothing_costs_nothing(command, fleet, closed):
     some = fleet(5)
     options: dict[str, Any] = {}
     if closed == "full":
-        options["stdout"] = open("/dev/full", "w")  # noqa: SIM115
+        options["stdout"] = os.open("/dev/full", os.O_WRONLY)
     elif closed == "broken":
         reader, writer = os.pipe()
         os.close(reader)
@@ -119,6 +119,8 @@ def test_a_stdout_that_takes_nothing_costs_nothing(command, fleet, closed):
     else:
         options["preexec_fn"] = lambda: os.close(1)
     status, _out, errors = command.run("--rate", "6000", **options)
+    if "stdout" in options:
+        os.close(options["stdout"])
     assert (status, some.renewed(), errors) == (0, 5, "")
 
 
