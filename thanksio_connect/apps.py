@@ -4,7 +4,7 @@ from django.apps import AppConfig
 from django.core.checks import register
 from django.utils.translation import gettext_lazy as _
 
-from . import checks
+from . import checks, fields  # noqa: F401 - fields, before a model of the project imports encrypted_model_fields
 
 
 class ThanksIOConnectConfig(AppConfig):
@@ -17,6 +17,7 @@ class ThanksIOConnectConfig(AppConfig):
     def ready(self) -> None:
         """Called by Django once all apps are loaded."""
         register(checks.check_settings, checks.TAG)
+        register(checks.check_encryption_key, checks.TAG)
         register(checks.check_urls, checks.TAG)
         register(checks.check_content_security_policy, checks.TAG)
         register(checks.check_http_stack, checks.TAG)

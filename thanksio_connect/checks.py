@@ -16,6 +16,8 @@ E012  ``THANKSIO_STATE_TTL_SECONDS`` is malformed or not positive
 E013  ``THANKSIO_RATE_LIMIT_PER_MINUTE`` is malformed or not positive
 E014  ``THANKSIO_CONNECTED_URL`` is malformed
 E015  ``THANKSIO_DISCONNECTED_URL`` is malformed
+E016  ``FIELD_ENCRYPTION_KEY`` is missing or malformed
+E017  ``THANKSIO_PREPARE_SESSION`` names no function
 W001  ``THANKSIO_CLIENT_ID`` is not set
 W002  ``THANKSIO_CLIENT_SECRET`` is not set
 W003  ``thanksio_connect.urls`` is not included
@@ -39,6 +41,7 @@ from django.urls import NoReverseMatch
 
 from .client.deadline import holds as deadline_holds
 from .conf import app_settings, project_setting
+from .encryption_key import encryption_keys
 from .exceptions import ThanksIOConfigurationError
 from .flows.mount import own_path
 
@@ -61,6 +64,7 @@ _SETTINGS = (
     ("rate_limit_per_minute", "E013"),
     ("connected_url", "E014"),
     ("disconnected_url", "E015"),
+    ("prepare_session", "E017"),
 )
 _MISSING = {"client_id": "W001", "client_secret": "W002"}
 
@@ -80,6 +84,15 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
     if not any(message.id == "thanksio_connect.E010" for message in found):
         found += _check_read_timeout()
     return found
+
+
+def check_encryption_key(**kwargs: Any) -> list[CheckMessage]:
+    """An error already in a fresh project: whatever is encrypted before the key is there would be lost."""
+    try:
+        encryption_keys()
+    except ThanksIOConfigurationError as error:
+        return [Error(str(error), hint="Until then nobody can connect.", id="thanksio_connect.E016")]
+    return []
 
 
 def _check_read_timeout() -> list[CheckMessage]:

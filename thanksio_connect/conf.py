@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import math
 import os
-import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import environ
-from cryptography.fernet import Fernet
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
@@ -174,6 +171,26 @@ class AppSettings:
         """Token requests a minute for the bulk refresh."""
         return _seconds("THANKSIO_RATE_LIMIT_PER_MINUTE", 60)
 
+    @property
+    def prepare_session(self) -> Callable[[Any], object] | None:
+        """What gives a private database session the state that the project's rows need; None without one.
+
+        A dotted path, called with the Django connection in the caller's thread.
+        """
+        path = _lookup("THANKSIO_PREPARE_SESSION", str, "")
+        if not path or callable(path):
+            return path or None
+        cause: Exception | None = None
+        try:
+            prepare = import_string(path)
+        except (ImportError, TypeError, AttributeError, ValueError) as error:
+            prepare, cause = None, error
+        if callable(prepare):
+            return prepare  # type: ignore[no-any-return]
+        raise ThanksIOConfigurationError(
+            "THANKSIO_PREPARE_SESSION must be the dotted path of a function that takes a Django database connection."
+        ) from cause
+
 
 app_settings = AppSettings()
 
@@ -201,85 +218,6 @@ def oauth_config() -> OAuthConfig:
 def oauth_client() -> OAuthClient:
     """A client for the authorization and token endpoints."""
     return OAuthClient(oauth_config(), Transport(transport_config()))
-
-
-KEY_HELP = (
-    "FIELD_ENCRYPTION_KEY is {problem}. Make a key with: python -c "
-    '"from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())" '
-    "and put it into the FIELD_ENCRYPTION_KEY setting (a list, or keys separated by commas, rotates keys: newest "
-    "first). Keep it: tokens encrypted with a lost key can't be read again."
-)
-_KEY = re.compile(rb"[A-Za-z0-9_+/-]{43}=")
-
-
-def encryption_keys() -> tuple[bytes, ...]:
-    """``FIELD_ENCRYPTION_KEY`` as a tuple, newest first: the first encrypts, each decrypts.
-
-    Raises ThanksIOConfigurationError where it is missing, or where a part of it is no whole key.
-    """
-    value: Any = getattr(settings, "FIELD_ENCRYPTION_KEY", None)
-    parts = _key_parts(value)
-    if not parts:
-        raise ThanksIOConfigurationError(KEY_HELP.format(problem="missing"), code="encryption_key")
-    if not all(_KEY.fullmatch(part) for part in parts):
-        raise ThanksIOConfigurationError(KEY_HELP.format(problem="malformed"), code="encryption_key")
-    return parts
-
-
-def _key_parts(value: Any) -> tuple[bytes, ...]:
-    if value is None or value in ("", b""):
-        return ()
-    if isinstance(value, str | bytes):
-        text = value if isinstance(value, bytes) else value.encode("utf-8", "replace")
-        return tuple(part.strip() for part in text.split(b","))
-    if not isinstance(value, list | tuple):
-        return (b"",)  # which is no key
-    return tuple(part for each in value for part in (_key_parts(each) or (b"",)))
-
-
-@contextmanager
-def importable_encryption_key() -> Iterator[bool]:
-    """For the import of django-encrypted-model-fields, which wants its key then: give it one of no use if need be.
-
-    Yields whether that was necessary. Nothing may be encrypted with the key that it was given.
-    """
-    value: Any = getattr(settings, "FIELD_ENCRYPTION_KEY", _UNSET)
-    try:
-        usable = bool(encryption_keys()) and not (isinstance(value, str | bytes) and len(_key_parts(value)) > 1)
-    except ThanksIOConfigurationError:
-        usable = False
-    if usable:
-        yield False
-        return
-    settings.FIELD_ENCRYPTION_KEY = Fernet.generate_key().decode()
-    try:
-        yield True
-    finally:
-        if value is _UNSET:
-            del settings.FIELD_ENCRYPTION_KEY
-        else:
-            settings.FIELD_ENCRYPTION_KEY = value
-
-
-def prepare_session() -> Callable[[Any], object] | None:
-    """``THANKSIO_PREPARE_SESSION``: what gives a private database session the state that the project's rows need.
-
-    A dotted path, called with the Django connection in the caller's thread. Raises ThanksIOConfigurationError.
-    """
-    path = _lookup("THANKSIO_PREPARE_SESSION", str, "")
-    if not path:
-        return None
-    if callable(path):
-        return path  # type: ignore[no-any-return]
-    try:
-        prepare = import_string(path)
-    except (ImportError, TypeError, AttributeError):
-        prepare = None
-    if not callable(prepare):
-        raise ThanksIOConfigurationError(
-            "THANKSIO_PREPARE_SESSION must be the dotted path of a function that takes a Django database connection."
-        )
-    return prepare  # type: ignore[no-any-return]
 
 
 def project_setting(name: str, default: Any = None) -> Any:

@@ -32,7 +32,60 @@ def main() -> None:
         assert thanksio.count("refresh_token") == 1
         browser.post(DISCONNECT)
     assert not ThanksIOConnection.objects.exists()
+    from django.db import connection as database
+
+    from tests.custom_user.subclasses import Letterbox, NamedConnection
+
+    with database.schema_editor() as editor:
+        editor.create_model(Letterbox)
+    for model in (ThanksIOConnection, NamedConnection, Letterbox):
+        subclass(model)
     print("ok")
+
+
+def subclass(model) -> None:
+    """Whatever class the project works with, receivers of the model hear everything, and tokens are renewed."""
+    from tests.custom_user.models import Person
+    from tests.custom_user.subclasses import Letterbox
+    from thanksio_connect import signals
+    from thanksio_connect.client.tokens import TokenSet
+    from thanksio_connect.models import ConnectionTokens, ThanksIOConnection
+    from thanksio_connect.testing import FakeThanksIO
+
+    heard = []
+    every = {name: getattr(signals, name) for name in ("connected", "disconnected", "tokens_refreshed")}
+    every["reconnect_required"] = signals.reconnect_required
+    receivers = [lambda name=name, **kwargs: heard.append(name) for name in every]
+    for signal, receive in zip(every.values(), receivers, strict=True):
+        signal.connect(receive, sender=ThanksIOConnection)
+    person = Person.objects.create(email=f"{model.__name__}@example.com")
+    with FakeThanksIO() as thanksio, thanksio.override_settings():
+        given = thanksio.connect(person, expires_in=-1)
+        access_token, refresh_token = given.tokens.access_token.reveal(), given.tokens.refresh_token.reveal()
+        pair = TokenSet(access_token, refresh_token, expires_at=given.expires_at)
+        if model is Letterbox:  # first one that is known as a connection alone, then one of the subclass's own
+            assert type(model.objects.connect(person, pair)) is ThanksIOConnection
+            ThanksIOConnection.objects.get(user=person).delete()
+        made = model.objects.connect(person, pair)
+        assert (type(made), made.user_id) == (model, person.pk)
+        assert thanksio.is_live(made.get_access_token())
+        made.refresh(force=True)
+        found = model.objects.for_user(person)
+        assert (type(found), found.is_connected, found.tokens.version) == (model, True, 3)
+        assert list(model.objects.connected().filter(user=person)) == [found]
+        assert list(model.objects.needing_reconnect().filter(user=person)) == []
+        thanksio.revoke(found.tokens.access_token.reveal())
+        try:
+            found.refresh()
+        except Exception as error:
+            assert type(error).__name__ == "ReconnectRequired", error
+        assert list(model.objects.needing_reconnect().filter(user=person)) == [found]
+        found.disconnect()
+    assert not ConnectionTokens.objects.filter(connection__user=person).exists()
+    assert not ThanksIOConnection.objects.filter(user=person).exists()
+    gone = heard.index("tokens_refreshed")
+    assert set(heard[:gone]) == {"connected"}, heard
+    assert heard[gone:] == ["tokens_refreshed", "tokens_refreshed", "reconnect_required", "disconnected"], heard
 
 
 if __name__ == "__main__":

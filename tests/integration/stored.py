@@ -10,7 +10,7 @@ from django.db import connection
 
 from tests.integration.browsing import make_user
 from thanksio_connect.client.tokens import TokenSet
-from thanksio_connect.models import ThanksIOConnection
+from thanksio_connect.models import ConnectionTokens, ThanksIOConnection
 
 TOKENS = ("access-1", "refresh-1")
 HOUR = timedelta(hours=1)
@@ -23,23 +23,26 @@ def connect(name: str = "alice", number: int = 1) -> ThanksIOConnection:
 
 
 def load() -> ThanksIOConnection:
-    return ThanksIOConnection.objects.get()
+    return ThanksIOConnection.objects.select_related("tokens").get()
+
+
+def revealed(tokens: ConnectionTokens) -> tuple[str, str, int]:
+    return tokens.access_token.reveal(), tokens.refresh_token.reveal(), tokens.version
 
 
 def stored() -> tuple[str, str, int]:
-    row = load()
-    return row.access_token, row.refresh_token, row.version
+    return revealed(ConnectionTokens.objects.get())
 
 
 def ciphertexts() -> tuple[str, str]:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT access_token, refresh_token FROM thanksio_connect_thanksioconnection")
+        cursor.execute("SELECT access_token, refresh_token FROM thanksio_connect_connectiontokens")
         return cursor.fetchone()
 
 
 def renew() -> None:
-    """Somebody else stores a newer pair."""
-    connect(number=2)
+    """Somebody else stores a newer pair over the same grant."""
+    ConnectionTokens._base_manager.update(access_token="access-2", refresh_token="refresh-2", version=2)
 
 
 @pytest.fixture
@@ -47,7 +50,7 @@ def stale() -> ThanksIOConnection:
     """An instance that was loaded, and read, before a renewal."""
     connect()
     row = load()
-    assert (row.access_token, row.refresh_token) == TOKENS
+    assert revealed(row.tokens) == (*TOKENS, 1)
     renew()
     return row
 

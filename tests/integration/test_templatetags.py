@@ -6,7 +6,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.template import Context, Template
 from django.test import RequestFactory
 
-from thanksio_connect.models import ThanksIOConnection
+from thanksio_connect.models import ConnectionTokens, ThanksIOConnection
 
 pytestmark = pytest.mark.django_db
 
@@ -25,7 +25,7 @@ def fresh(user):
 
 
 def mark_dead():
-    ThanksIOConnection._base_manager.update(status="reconnect_required")
+    ConnectionTokens._base_manager.update(status="reconnect_required")
 
 
 def test_button_connects_with_a_form(user):
@@ -79,7 +79,11 @@ def test_all_tags_of_a_page_cost_one_query_and_decrypt_nothing(user, thanksio, d
     source = "{% thanksio_connect_button %}{% thanksio_reconnect_notice %}{% thanksio_connection as c %}{{ c }}"
     person = fresh(user)
     with django_assert_num_queries(1):
-        render(source, person)
+        assert "Connected" in render(source, person)
+    person = fresh(user)
+    ConnectionTokens.objects.all().delete()
+    with django_assert_num_queries(1):
+        assert "Reconnect" in render(source, person)
     person = fresh(user)
     ThanksIOConnection.objects.all().delete()
     with django_assert_num_queries(1):

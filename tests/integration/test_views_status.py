@@ -3,14 +3,14 @@
 import pytest
 
 from tests.integration.browsing import CONNECT, DISCONNECT, STATUS, Browser, connection_of, messages_of
-from thanksio_connect.models import ThanksIOConnection
+from thanksio_connect.models import ConnectionTokens
 
 pytestmark = pytest.mark.django_db
 JSON = {"accept": "application/json"}
 
 
 def mark_dead(user):
-    ThanksIOConnection._base_manager.filter(user=user).update(status="reconnect_required")
+    ConnectionTokens._base_manager.filter(connection__user=user).update(status="reconnect_required")
 
 
 def test_status_page_tells_each_state_in_words(browser, thanksio, user):
@@ -50,10 +50,42 @@ def test_a_browsers_navigation_gets_html(browser, thanksio):
         assert response["Content-Type"].startswith("text/html")
 
 
-def test_status_decrypts_nothing(browser, thanksio, user, settings):
+@pytest.mark.parametrize("key", ["A" * 43 + "=", None, "short"])
+def test_no_page_needs_a_key(browser, thanksio, user, settings, key):
     thanksio.connect(user)
-    settings.FIELD_ENCRYPTION_KEY = "A" * 43 + "="
-    assert browser.get(STATUS).status_code == 200
+    settings.FIELD_ENCRYPTION_KEY = key
+    for path in (STATUS, CONNECT, DISCONNECT):
+        assert browser.get(path).status_code == 200
+    assert browser.get(STATUS, headers=JSON).json()["state"] == "connected"
+    assert browser.post(DISCONNECT)["Location"] == STATUS
+    assert connection_of(user) is None
+
+
+def test_pages_tell_what_to_do_about_a_connection_without_tokens(browser, thanksio, user):
+    thanksio.connect(user)
+    ConnectionTokens.objects.all().delete()
+    assert "Reconnect thanks.io" in browser.get(STATUS).content.decode()
+    for path in (CONNECT, DISCONNECT):
+        assert browser.get(path).status_code == 200
+    told = browser.get(STATUS, headers=JSON).json()
+    assert (told["state"], told["needs_reconnect"], told["expires_at"]) == ("reconnect_required", True, None)
+    browser.get(browser.allow(thanksio))
+    assert connection_of(user).is_connected
+    ConnectionTokens.objects.all().delete()
+    browser.post(DISCONNECT)
+    assert connection_of(user) is None
+
+
+def test_the_status_page_costs_one_query_beside_the_session_and_the_user(
+    browser, thanksio, user, django_assert_num_queries
+):
+    for headers in ({}, JSON):
+        with django_assert_num_queries(3):
+            browser.get(STATUS, headers=headers)
+    thanksio.connect(user)
+    for headers in ({}, JSON):
+        with django_assert_num_queries(3):
+            browser.get(STATUS, headers=headers)
 
 
 def test_disconnect_asks_then_removes(browser, thanksio, user):

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from django.core.checks import registry, run_checks
+from django.core.checks import ERROR, registry, run_checks
 from django.test import override_settings
 from urllib3.connectionpool import HTTPSConnectionPool
 
@@ -49,6 +49,9 @@ def test_missing_credentials_are_named_with_where_to_find_them(settings, name, c
         ("RATE_LIMIT_PER_MINUTE", 0, "E013"),
         ("CONNECTED_URL", 3, "E014"),
         ("DISCONNECTED_URL", 3, "E015"),
+        ("PREPARE_SESSION", "no.such.function", "E017"),
+        ("PREPARE_SESSION", "django.conf.settings.SECRET_KEY", "E017"),
+        ("PREPARE_SESSION", 5, "E017"),
     ],
 )
 def test_malformed_settings_are_named(name, value, check_id):
@@ -56,6 +59,25 @@ def test_malformed_settings_are_named(name, value, check_id):
         [message] = run_checks(tags=[checks.TAG])
     assert message.id == f"thanksio_connect.{check_id}"
     assert f"THANKSIO_{name}" in message.msg
+
+
+@pytest.mark.parametrize(("key", "problem"), [(None, "missing"), ("", "missing"), ("short", "malformed")])
+def test_a_key_that_is_none_is_an_error_and_the_way_out_is_told(settings, key, problem):
+    settings.FIELD_ENCRYPTION_KEY = key
+    [message] = run_checks(tags=[checks.TAG])
+    assert (message.id, message.level) == ("thanksio_connect.E016", ERROR)
+    assert message.msg.startswith(f"FIELD_ENCRYPTION_KEY is {problem}")
+    assert "generate_key" in message.msg
+
+
+def test_keys_in_one_string_are_told_when_one_of_them_is_none(settings):
+    whole = settings.FIELD_ENCRYPTION_KEY
+    settings.FIELD_ENCRYPTION_KEY = f"{whole},{whole}"
+    assert run_checks(tags=[checks.TAG]) == []
+    settings.FIELD_ENCRYPTION_KEY = f"{whole},{whole[:30]}"
+    [message] = run_checks(tags=[checks.TAG])
+    assert "part 2 of 2 is no whole key" in message.msg
+    assert whole[:30] not in message.msg
 
 
 def test_secret_of_the_wrong_type_is_not_printed():
@@ -141,4 +163,4 @@ def test_documented_ids_are_unique_and_the_ones_in_use():
     documented = re.findall(r"^([EW]\d{3}) ", checks.__doc__, re.MULTILINE)
     assert len(documented) == len(set(documented))
     used = {check_id for _name, check_id in checks._SETTINGS} | set(checks._MISSING.values())
-    assert used | {"W003", "W004", "W005", "W006", "W007", "W008"} == set(documented)
+    assert used | {"E016", "W003", "W004", "W005", "W006", "W007", "W008"} == set(documented)

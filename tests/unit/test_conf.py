@@ -74,3 +74,26 @@ def test_a_time_is_a_number_of_seconds_and_nothing_else(environment, text):
 def test_scopes(environment, text, scopes):
     environment("THANKSIO_SCOPES", text)
     assert app_settings.scopes == scopes
+
+
+def prepare(connection):
+    """What a project names in THANKSIO_PREPARE_SESSION."""
+
+
+def test_the_function_that_prepares_sessions(environment, settings):
+    assert app_settings.prepare_session is None
+    settings.THANKSIO_PREPARE_SESSION = prepare
+    assert app_settings.prepare_session is prepare
+    settings.THANKSIO_PREPARE_SESSION = f"{__name__}.prepare"
+    assert app_settings.prepare_session is prepare
+    environment("THANKSIO_PREPARE_SESSION", f"{__name__}.prepare")
+    assert app_settings.prepare_session is prepare
+
+
+@pytest.mark.parametrize(
+    "value", ["prepare", "no.module", f"{__name__}.missing", f"{__name__}.pytestmark", 5, "a..b", "."]
+)
+def test_what_is_no_function_is_named_by_its_setting(settings, value):
+    settings.THANKSIO_PREPARE_SESSION = value
+    with pytest.raises(ThanksIOConfigurationError, match="THANKSIO_PREPARE_SESSION must be the dotted path"):
+        _ = app_settings.prepare_session

@@ -3,6 +3,7 @@
 import ast
 import inspect
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from thanksio_connect.exceptions import ThanksIOConfigurationError, ThanksIOErro
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DOCS = REPOSITORY / "docs"
-PAGES = [*sorted(DOCS.glob("*.md")), *(REPOSITORY / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"))]
+PAGES = [*sorted(DOCS.rglob("*.md")), *(REPOSITORY / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"))]
 # How the settings table words a default that is not a literal.
 SAID_DEFAULTS = {
     "THANKSIO_CLIENT_ID": "required",
@@ -21,6 +22,7 @@ SAID_DEFAULTS = {
     "THANKSIO_REDIRECT_URI": "the callback's absolute URL on the current request",
     "THANKSIO_CONNECTED_URL": "the status page",
     "THANKSIO_DISCONNECTED_URL": "the status page",
+    "THANKSIO_PREPARE_SESSION": "none",
 }
 
 
@@ -67,7 +69,7 @@ def test_the_tables_default_is_the_codes(setting, settings, monkeypatch):
         return
     value = getattr(conf.app_settings, settings_in_the_code()[setting])
     if setting in SAID_DEFAULTS:
-        assert (said, value) == (SAID_DEFAULTS[setting], "")
+        assert (said, value or "") == (SAID_DEFAULTS[setting], "")
     elif said.startswith("`https"):
         assert value == said.strip("`")
     else:
@@ -147,7 +149,7 @@ def test_every_signal_is_documented(name):
 def test_python_in_the_pages_compiles(page):
     for block in re.findall(r"```(?:{code-block} )?python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
         code = re.sub(r"^:\w+:.*\n", "", block, flags=re.MULTILINE).replace("…", "...")
-        compile(inspect.cleandoc(code), page.name, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        compile(textwrap.dedent(code), page.name, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

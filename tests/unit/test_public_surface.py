@@ -9,9 +9,11 @@ from django.urls import reverse
 
 from thanksio_connect import exceptions, models, signals, testing
 from thanksio_connect.client.api import ThanksIOClient
-from thanksio_connect.client.mailers import Mailers
+from thanksio_connect.client.listing import Listing, Page
+from thanksio_connect.client.resources.recipients import CreatedRecipients
+from thanksio_connect.client.resources.resource import Resource
 from thanksio_connect.client.tokens import TokenSet
-from thanksio_connect.models import ThanksIOConnection
+from thanksio_connect.models import ConnectionTokens, ThanksIOConnection
 from thanksio_connect.templatetags.thanksio_connect import register
 
 
@@ -26,6 +28,28 @@ def own(module: object) -> set[str]:
         for name, item in vars(module).items()
         if not name.startswith("_") and getattr(item, "__module__", "") == module.__name__
     }
+
+
+MAIL_PIECES = {"giftcard", "magnacard", "notecard", "postcard", "windowedletter", "windowlessletter"}
+RESOURCES = {
+    "estimate": MAIL_PIECES,
+    "giftcard_brands": {"grouped", "list"},
+    "handwriting_styles": {"list"},
+    "image_templates": {"list"},
+    "mailing_lists": {"buy_radius_search", "count_radius_search", "create", "delete", "get", "list", "recipients"},
+    "message_templates": {"create", "delete", "get", "list", "update"},
+    "order_items": {"invalidate_giftcard"},
+    "orders": {"cancel", "items", "list", "replay", "track"},
+    "recipients": {"create", "create_multiple", "delete", "delete_by_address", "get", "update"},
+    "send": MAIL_PIECES,
+    "sub_accounts": {"create", "delete", "get", "list", "update"},
+    "webhooks": {"create", "delete", "list", "update"},
+}
+CLIENT = ThanksIOClient.with_bearer_token("TOKEN")
+
+
+def resources_of(client: ThanksIOClient) -> dict[str, Resource]:
+    return {name: item for name, item in vars(client).items() if isinstance(item, Resource)}
 
 
 def test_the_exceptions():
@@ -54,6 +78,7 @@ def test_the_exceptions():
         "TokenUndecryptable",
         "TransportError",
         "Unauthorized",
+        "UnsendableValue",
     }
 
 
@@ -64,33 +89,37 @@ def test_the_signals():
 def test_the_models():
     assert set(models.__all__) == {
         "AuthorizationRequest",
+        "ConnectionTokens",
         "ThanksIOConnection",
         "ThanksIOConnectionManager",
-        "UncommittedRenewal",
     }
     assert {field.name for field in ThanksIOConnection._meta.get_fields()} == {
-        "access_token",
         "connected_at",
         "created_at",
+        "id",
+        "thanksio_user_id",
+        "tokens",
+        "updated_at",
+        "user",
+    }
+    assert {field.name for field in ConnectionTokens._meta.get_fields()} == {
+        "access_token",
+        "connection",
         "expires_at",
         "failure_count",
-        "grant_id",
         "id",
         "last_error_code",
+        "last_failed_at",
         "last_refreshed_at",
         "lease_expires_at",
         "lease_id",
         "next_refresh_at",
+        "obtained_at",
         "outcome_unknown",
         "refresh_token",
-        "rejection_count",
         "scope",
         "status",
-        "thanksio_user_id",
         "token_type",
-        "uncommitted_renewals",
-        "updated_at",
-        "user",
         "version",
     }
     assert ThanksIOConnection._meta.get_field("user").remote_field.related_name == "thanksio_connection"
@@ -103,6 +132,9 @@ def test_the_models():
         (ThanksIOConnection.aget_access_token, "(self)"),
         (ThanksIOConnection.refresh, "(self, force=False)"),
         (ThanksIOConnection.disconnect, "(self)"),
+        (models.ThanksIOConnectionManager.connected, "(self)"),
+        (models.ThanksIOConnectionManager.due, "(self)"),
+        (models.ThanksIOConnectionManager.needing_reconnect, "(self)"),
         (models.ThanksIOConnectionManager.for_user, "(self, user)"),
         (models.ThanksIOConnectionManager.connect, "(self, user, token_set, *, thanksio_user_id='')"),
     ],
@@ -117,14 +149,26 @@ def test_the_parameters(function, parameters):
 
 
 def test_the_properties_and_states_of_a_connection():
-    for name in ("api", "is_connected", "needs_reconnect"):
+    of_the_tokens = ("expires_at", "last_error_code", "last_refreshed_at", "next_refresh_at", "status")
+    for name in ("api", "is_connected", "needs_reconnect", *of_the_tokens):
         assert isinstance(vars(ThanksIOConnection)[name], property)
     assert dict(ThanksIOConnection.Status.choices).keys() == {"connected", "reconnect_required"}
 
 
 def test_the_api_client():
-    assert public(ThanksIOClient) == {"delete", "get", "patch", "post", "put"}
-    assert public(Mailers) == {"giftcard", "magnacard", "notecard", "postcard", "windowedletter", "windowlessletter"}
+    assert public(ThanksIOClient) == {
+        "delete",
+        "get",
+        "paced",
+        "patch",
+        "post",
+        "put",
+        "rate_limit",
+        "with_bearer_token",
+    }
+    assert {name: public(type(item)) for name, item in resources_of(CLIENT).items()} == RESOURCES
+    assert inspect.ismethod(CLIENT.build_image_template)
+    assert public(Listing) == {"pages"}
     assert list(inspect.signature(TokenSet).parameters) == [
         "access_token",
         "refresh_token",
@@ -174,7 +218,10 @@ PUBLIC = [
     *(getattr(exceptions, name) for name in sorted(own(exceptions))),
     *(getattr(models, name) for name in models.__all__),
     ThanksIOClient,
-    Mailers,
+    *(type(item) for item in resources_of(CLIENT).values()),
+    Listing,
+    Page,
+    CreatedRecipients,
     TokenSet,
     *(getattr(testing, name) for name in testing.__all__),
 ]

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 from django.db import connections, router
 
-from ..conf import prepare_session
+from ..conf import app_settings
 from ..models import ConnectionTokens
 from ..refresh import database_facts as facts
 
@@ -81,7 +81,7 @@ class Crew(Generic[T]):
         try:
             while (job := self._jobs.get()) is not None:
                 try:
-                    if not is_prepared and (prepare := prepare_session()) is not None:
+                    if not is_prepared and (prepare := app_settings.prepare_session) is not None:
                         prepare(connections[alias])
                     is_prepared = not has_pool
                     self._handle(job)

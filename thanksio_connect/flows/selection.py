@@ -127,7 +127,7 @@ def read(step: Callable[[str], T]) -> T:
     alias = router.db_for_write(ConnectionTokens)
     if facts.in_transaction(alias):
         return step(alias)
-    return sessions.on_any_session(alias, step)
+    return sessions.committed(alias, step)
 
 
 def _read_rows(step: Callable[[str], Page]) -> Page:

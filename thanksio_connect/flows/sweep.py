@@ -185,5 +185,5 @@ def _row(using: str) -> Any:
 def _commit(step: Callable[[str], T]) -> T:
     alias = router.db_for_write(Sweep)
     if facts.in_transaction(alias):
-        return sessions.on_callers_connection(alias, step)
-    return sessions.on_any_session(alias, step)
+        return sessions.committed(alias, step, on_private=False)
+    return sessions.committed(alias, step)

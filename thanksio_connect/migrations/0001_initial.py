@@ -5,7 +5,8 @@ import django.utils.timezone
 from django.conf import settings
 from django.db import migrations, models
 
-import thanksio_connect.fields
+import thanksio_connect.fields.encrypted_token
+import thanksio_connect.fields.utc_datetime
 import thanksio_connect.refresh.token_row
 
 
@@ -31,25 +32,25 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "lease_expires_at",
-                    thanksio_connect.fields.UTCDateTimeField(
+                    thanksio_connect.fields.utc_datetime.UTCDateTimeField(
                         blank=True, editable=False, null=True, verbose_name="lease expires at"
                     ),
                 ),
                 (
                     "wait_until",
-                    thanksio_connect.fields.UTCDateTimeField(
+                    thanksio_connect.fields.utc_datetime.UTCDateTimeField(
                         blank=True, editable=False, null=True, verbose_name="thanks.io asked to wait until"
                     ),
                 ),
                 (
                     "requests_until",
-                    thanksio_connect.fields.UTCDateTimeField(
+                    thanksio_connect.fields.utc_datetime.UTCDateTimeField(
                         blank=True, editable=False, null=True, verbose_name="requests are given out until"
                     ),
                 ),
                 (
                     "dealt_until",
-                    thanksio_connect.fields.UTCDateTimeField(
+                    thanksio_connect.fields.utc_datetime.UTCDateTimeField(
                         blank=True, editable=False, null=True, verbose_name="chunks were dealt out until"
                     ),
                 ),
@@ -65,13 +66,13 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "started_at",
-                    thanksio_connect.fields.UTCDateTimeField(
+                    thanksio_connect.fields.utc_datetime.UTCDateTimeField(
                         blank=True, editable=False, null=True, verbose_name="started at"
                     ),
                 ),
                 (
                     "finished_at",
-                    thanksio_connect.fields.UTCDateTimeField(
+                    thanksio_connect.fields.utc_datetime.UTCDateTimeField(
                         blank=True, editable=False, null=True, verbose_name="finished at"
                     ),
                 ),
@@ -93,7 +94,7 @@ class Migration(migrations.Migration):
                 ("browser_digest", models.CharField(max_length=64, verbose_name="browser digest")),
                 (
                     "code_verifier",
-                    thanksio_connect.fields.EncryptedTokenField(
+                    thanksio_connect.fields.encrypted_token.EncryptedTokenField(
                         blank=True, default="", editable=False, verbose_name="code verifier"
                     ),
                 ),
@@ -164,11 +165,13 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "access_token",
-                    thanksio_connect.fields.EncryptedTokenField(editable=False, verbose_name="access token"),
+                    thanksio_connect.fields.encrypted_token.EncryptedTokenField(
+                        editable=False, verbose_name="access token"
+                    ),
                 ),
                 (
                     "refresh_token",
-                    thanksio_connect.fields.EncryptedTokenField(
+                    thanksio_connect.fields.encrypted_token.EncryptedTokenField(
                         blank=True, default="", editable=False, verbose_name="refresh token"
                     ),
                 ),
@@ -179,14 +182,14 @@ class Migration(migrations.Migration):
                 ("scope", models.TextField(blank=True, default="", editable=False, verbose_name="scope")),
                 (
                     "expires_at",
-                    thanksio_connect.fields.UTCDateTimeField(
+                    thanksio_connect.fields.utc_datetime.UTCDateTimeField(
                         blank=True, editable=False, null=True, verbose_name="expires at"
                     ),
                 ),
                 (
                     "obtained_at",
-                    thanksio_connect.fields.UTCDateTimeField(
-                        default=thanksio_connect.fields.utc_now, editable=False, verbose_name="obtained at"
+                    thanksio_connect.fields.utc_datetime.UTCDateTimeField(
+                        default=thanksio_connect.fields.utc_datetime.utc_now, editable=False, verbose_name="obtained at"
                     ),
                 ),
                 (
@@ -206,7 +209,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "lease_expires_at",
-                    thanksio_connect.fields.UTCDateTimeField(
+                    thanksio_connect.fields.utc_datetime.UTCDateTimeField(
                         blank=True, editable=False, null=True, verbose_name="lease expires at"
                     ),
                 ),
@@ -221,8 +224,10 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "next_refresh_at",
-                    thanksio_connect.fields.UTCDateTimeField(
-                        default=thanksio_connect.fields.utc_now, editable=False, verbose_name="next refresh at"
+                    thanksio_connect.fields.utc_datetime.UTCDateTimeField(
+                        default=thanksio_connect.fields.utc_datetime.utc_now,
+                        editable=False,
+                        verbose_name="next refresh at",
                     ),
                 ),
                 (
@@ -235,13 +240,13 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "last_failed_at",
-                    thanksio_connect.fields.UTCDateTimeField(
+                    thanksio_connect.fields.utc_datetime.UTCDateTimeField(
                         blank=True, editable=False, null=True, verbose_name="last failed at"
                     ),
                 ),
                 (
                     "last_refreshed_at",
-                    thanksio_connect.fields.UTCDateTimeField(
+                    thanksio_connect.fields.utc_datetime.UTCDateTimeField(
                         blank=True, editable=False, null=True, verbose_name="last refreshed at"
                     ),
                 ),

@@ -130,6 +130,8 @@ class ThanksIOConnection(models.Model):
         """
         using = router.db_for_write(type(self), instance=self)
         pk = self.pk
+        if (tokens := self._state.fields_cache.get("tokens")) is not None:
+            tokens.doubt()
         deleted, _rows = self.delete(using=using)
         self.pk = pk  # receivers can tell which one it was
         if deleted:
@@ -141,7 +143,10 @@ class ThanksIOConnection(models.Model):
     def api(self) -> ThanksIOClient:
         """A client for API v2 with this connection's bearer token, renewed when thanks.io refuses it."""
         return ThanksIOClient(
-            api_url=app_settings.api_url, transport=Transport(transport_config()), tokens=_Bearer(self)
+            api_url=app_settings.api_url,
+            transport=Transport(transport_config()),
+            tokens=_Bearer(self),
+            connection_id=self.pk,
         )
 
 

@@ -110,7 +110,7 @@ class ThanksIOConnectionManager(models.Manager["ThanksIOConnection"].from_querys
             if facts.in_transaction(using):
                 granted = self._grant(user_pk, values, account, using)
             else:
-                granted = sessions.on_any_session(
+                granted = sessions.committed(
                     using,
                     lambda session: self._grant(user_pk, values, account, session),
                     budget_seconds=sessions.STORE_BUDGET_SECONDS,
@@ -130,7 +130,7 @@ class ThanksIOConnectionManager(models.Manager["ThanksIOConnection"].from_querys
     def _grant(self, user_pk: Any, values: Mapping[str, Any], account: str, using: str) -> _Granted:
         """Replace the user's grant, or insert one."""
         nested = facts.in_transaction(using)
-        rows = self.model._base_manager.using(using).filter(user_id=user_pk)
+        rows = self._rows_of(user_pk, using)
         now = timezone.now()
         with transaction.atomic(using=using):
             waits = facts.lock_wait(connections[using], statements.LOCK_WAIT_SECONDS)
@@ -143,7 +143,15 @@ class ThanksIOConnectionManager(models.Manager["ThanksIOConnection"].from_querys
             tokens = ConnectionTokens._base_manager.using(using)
             if not tokens.filter(connection_id=pk).update(**values):
                 tokens.bulk_create([ConnectionTokens(connection_id=pk, **values)])  # which sends no signal
-            return _Granted(rows.select_related("tokens").get(), created, before)
+            mine = self.model._base_manager.using(using).filter(pk=pk).select_related("tokens").first()
+            return _Granted(mine or rows.select_related("tokens").get(), created, before)
+
+    @staticmethod
+    def _rows_of(user_pk: Any, using: str) -> models.QuerySet[ThanksIOConnection]:
+        """The user's connection, which a subclass of the project's may not know yet."""
+        model: Any = ConnectionTokens._meta.get_field("connection").related_model
+        rows: models.QuerySet[ThanksIOConnection] = model._base_manager.using(using).filter(user_id=user_pk)
+        return rows
 
     def _insert(self, user_pk: Any, now: Any, using: str) -> bool:
         """Insert the connection. Returns False if another session did just now."""
@@ -151,7 +159,7 @@ class ThanksIOConnectionManager(models.Manager["ThanksIOConnection"].from_querys
             with transaction.atomic(using=using):
                 self.model._base_manager.using(using).create(user_id=user_pk, connected_at=now)
         except IntegrityError:
-            if not self.model._base_manager.using(using).filter(user_id=user_pk).update(connected_at=now):
+            if not self._rows_of(user_pk, using).update(connected_at=now):
                 raise
             return False
         return True
@@ -170,7 +178,7 @@ class ThanksIOConnectionManager(models.Manager["ThanksIOConnection"].from_querys
             write(using)
         else:
             try:
-                sessions.on_any_session(using, write)
+                sessions.committed(using, write)
             except (DatabaseError, InterfaceError) as error:
                 logger.warning("The thanks.io account's name could not be stored (%s).", type(error).__name__)
         connection.thanksio_user_id = thanksio_user_id

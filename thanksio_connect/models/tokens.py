@@ -75,6 +75,10 @@ class ConnectionTokens(models.Model):
         """Whether the whole row was read so lately, in this process or in one that pickled the instance."""
         return abs(time.time() - self._read_at) < seconds
 
+    def doubt(self) -> None:
+        """Make the next use read the row again: it may be gone."""
+        self._read_at = 0.0
+
     def adopt(self, values: Mapping[str, Any]) -> None:
         """Take over what the engine wrote or read, without a query and without decrypting anything."""
         self.__dict__.update(values)

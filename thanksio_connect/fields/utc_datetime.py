@@ -1,0 +1,81 @@
+"""A column for moments."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from django.core.exceptions import FieldError
+from django.db.models import DateTimeField
+from django.utils import timezone
+
+if TYPE_CHECKING:
+    from django.db.models import Model
+
+_COMPARISONS = ("exact", "gt", "gte", "in", "isnull", "lt", "lte", "range")
+
+
+class UTCDateTimeField(DateTimeField):  # type: ignore[type-arg]
+    """A moment, stored as UTC whatever ``USE_TZ``, ``TIME_ZONE`` and the session's zone say; read as an aware datetime.
+
+    An hour that comes twice a year is two hours here. Moments are compared with moments: databases would take a date or
+    a year out of the column as if it were in the project's time zone, so these lookups are refused.
+    """
+
+    def get_internal_type(self) -> str:
+        """A name of its own: no database backend converts the value by the project's time zone."""
+        return "UTCDateTimeField"
+
+    def db_type(self, connection: Any) -> str:
+        """A column without a time zone."""
+        return "timestamp" if connection.vendor == "postgresql" else str(connection.data_types["DateTimeField"])
+
+    def get_lookup(self, lookup_name: str) -> Any:
+        """Allow comparisons alone."""
+        if lookup_name not in _COMPARISONS:
+            raise FieldError(
+                f"{self.name} is a moment in UTC and has no lookup {lookup_name!r}: compare it with datetimes "
+                f"({', '.join(_COMPARISONS)})."
+            )
+        return super().get_lookup(lookup_name)
+
+    def get_transform(self, lookup_name: str) -> Any:
+        """Allow none."""
+        return self.get_lookup(lookup_name) and None
+
+    def from_db_value(self, value: Any, *args: object) -> datetime | None:
+        """Return an aware datetime."""
+        if isinstance(value, str):
+            value = datetime.fromisoformat(value)
+        if value is None or value.tzinfo is not None:
+            return value  # type: ignore[no-any-return]
+        return value.replace(tzinfo=UTC)  # type: ignore[no-any-return]
+
+    def to_python(self, value: Any) -> Any:
+        """Take a naive value for one in the project's time zone, as Django does."""
+        value = super().to_python(value)
+        if isinstance(value, datetime):
+            value = value if value.tzinfo is not None else timezone.make_aware(value, timezone.get_default_timezone())
+            return value.astimezone(UTC)
+        return value
+
+    def get_prep_value(self, value: Any) -> Any:
+        """Return an aware datetime in UTC; an SQL expression stays one."""
+        return value if hasattr(value, "resolve_expression") else self.to_python(value)
+
+    def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:
+        """Return the naive moment in UTC, in the database's form."""
+        value = self.get_prep_value(value)
+        if isinstance(value, datetime):
+            return connection.ops.adapt_datetimefield_value(value.replace(tzinfo=None))
+        return value
+
+    def value_to_string(self, obj: Model) -> str:
+        """What ``dumpdata`` writes."""
+        value = getattr(obj, self.attname)
+        return "" if value is None else self.to_python(value).isoformat()
+
+
+def utc_now() -> datetime:
+    """Return the current moment, aware, in UTC."""
+    return datetime.now(UTC)
