@@ -90,6 +90,7 @@ def test_the_models():
     assert set(models.__all__) == {
         "AuthorizationRequest",
         "ConnectionTokens",
+        "Sweep",
         "ThanksIOConnection",
         "ThanksIOConnectionManager",
     }
@@ -180,7 +181,12 @@ def test_the_api_client():
 
 
 def test_the_template_tags():
-    assert set(register.tags) == {"thanksio_connect_button", "thanksio_connection", "thanksio_reconnect_notice"}
+    assert set(register.tags) == {
+        "thanksio_connect_button",
+        "thanksio_connection",
+        "thanksio_reconnect_notice",
+        "thanksio_stylesheet",
+    }
     assert engines["django"].from_string("{% load thanksio_connect %}")
 
 
