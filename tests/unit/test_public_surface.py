@@ -90,6 +90,7 @@ def test_the_models():
     assert set(models.__all__) == {
         "AuthorizationRequest",
         "ConnectionTokens",
+        "Sweep",
         "ThanksIOConnection",
         "ThanksIOConnectionManager",
     }

@@ -78,7 +78,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "counts",
-                    models.JSONField(blank=True, default=dict, editable=False, verbose_name="counts of the last sweep"),
+                    models.TextField(blank=True, default="{}", editable=False, verbose_name="counts of the last sweep"),
                 ),
             ],
             options={

@@ -151,8 +151,7 @@ def test_an_outage_and_page_reloads_do_not_keep_the_command_away(fleet, thanksio
     assert some.posts() <= 2
 
 
-def test_a_fleet_with_poison_of_every_kind_needs_little_more_than_the_healthy_alone(fleet, settings, record_property):
-    settings.THANKSIO_READ_TIMEOUT_SECONDS = SLOW_SECONDS / 2
+def test_a_fleet_with_poison_of_every_kind_needs_little_more_than_the_healthy_alone(fleet):
     share = max(1, SIZE * 5 // 100 // len(KINDS))
     poison = dict.fromkeys(KINDS, share)
     healthy = SIZE - sum(poison.values())
