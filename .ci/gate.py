@@ -80,7 +80,7 @@ def oldest(tree: Path) -> Iterable[Part]:
     yield Part("the demo's walkthrough", [python, "manage.py", "demo", "--walkthrough"])
     yield venv(SCRATCH / "v312", "3.12", "test")
     python = SCRATCH / "v312" / "bin" / "python"
-    few = ("tests/integration", "--ignore=tests/integration/engine", *NO_DATABASE)
+    few = ("tests/integration", "--ignore=tests/integration/refresh", *NO_DATABASE)
     yield tests("Python 3.12 on SQLite", python, "sqlite", *few, must_run=r"test_flows_callback")
     NEWEST_IS_INSTALLED.wait(600)
     everything = tests(
@@ -109,12 +109,12 @@ def newest(tree: Path) -> Iterable[Part]:
     yield Part("docs: no warning", [binaries / "sphinx-build", "-W", "--keep-going", "-q", "docs", SCRATCH / "html"])
     yield Part("wheel: built, checked, used", [python, tree / ".ci" / "wheel.py"])
     for name, database in (("PostgreSQL", "postgres"), ("MariaDB", "mariadb")):
-        yield tests(name, python, database, "tests/integration", "tests/soak", *NO_DATABASE, must_run=r"\.engine\.")
+        yield tests(name, python, database, "tests/integration", "tests/soak", *NO_DATABASE, must_run=r"\.refresh\.")
     restarts = tests(
         "PostgreSQL restarts",
         python,
         "postgres",
-        "tests/integration/engine",
+        "tests/integration/refresh",
         "-k",
         "server_restarts",
         must_run="restarts",

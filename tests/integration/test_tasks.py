@@ -19,8 +19,8 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from tests.integration.engine import databases
-from tests.integration.engine.processes import ROOT, SHARED_SETTINGS
+from tests.integration.refresh import databases
+from tests.integration.refresh.processes import ROOT, SHARED_SETTINGS
 from thanksio_connect.models import ThanksIOConnection
 from thanksio_connect.testing import FakeThanksIO
 

@@ -22,11 +22,11 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=4)
     parser.add_argument("--threads", type=int, default=3)
     parser.add_argument("--users", type=int, default=6)
-    parser.add_argument("--variant", default=None, help="how the database is configured, see tests/integration/engine")
+    parser.add_argument("--variant", default=None, help="how the database is configured, see tests/integration/refresh")
     options = parser.parse_args()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
     django.setup()
-    from tests.integration.engine.databases import KIND, VARIANTS, Database, using
+    from tests.integration.refresh.databases import KIND, VARIANTS, Database, using
     from tests.soak.soak import Soak
 
     seed = secrets.randbelow(10**6) if options.seed is None else options.seed

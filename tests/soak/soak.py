@@ -16,8 +16,8 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.db import DatabaseError, connection
 
-from tests.integration.engine import databases
-from tests.integration.engine.processes import Worker
+from tests.integration.refresh import databases
+from tests.integration.refresh.processes import Worker
 from tests.soak.trace import Trace
 from thanksio_connect.exceptions import ThanksIOError
 from thanksio_connect.models import ThanksIOConnection
@@ -117,7 +117,7 @@ class Soak:
     # Doing
 
     def start(self) -> Worker:
-        worker = Worker(self.database, orders="tests.soak.work,tests.integration.engine.orders")
+        worker = Worker(self.database, orders="tests.soak.work,tests.integration.refresh.orders")
         worker.call("patch", lease_margin=LEASE_MARGIN_SECONDS, claim=LEASE_MARGIN_SECONDS / 2, looks=0.2)
         worker.call("trace", path=str(self.trace.path))
         return worker

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.engine import databases
-from tests.integration.engine.databases import Database
+from tests.integration.refresh import databases
+from tests.integration.refresh.databases import Database
 from tests.soak.soak import Soak
 
 

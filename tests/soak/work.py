@@ -16,7 +16,7 @@ from django.core.management import CommandError, call_command
 from django.db import DatabaseError, InterfaceError, connection, connections, transaction
 from django.utils import timezone
 
-from tests.integration.engine.databases import NOTE_TABLE
+from tests.integration.refresh.databases import NOTE_TABLE
 from tests.soak.trace import Trace
 from thanksio_connect.client import transport
 from thanksio_connect.exceptions import ThanksIOConfigurationError, ThanksIOError

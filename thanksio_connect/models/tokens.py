@@ -57,7 +57,7 @@ class ConnectionTokens(models.Model):
     class Meta:
         verbose_name = _("tokens of a thanks.io connection")
         verbose_name_plural = _("tokens of thanks.io connections")
-        indexes = [models.Index(fields=["status", "next_refresh_at"], name="thanksio_connect_due")]
+        indexes = [models.Index(fields=["status", "next_refresh_at", "id"], name="thanksio_connect_due")]
 
     def __str__(self) -> str:
         return _("tokens of thanks.io connection %(connection)s") % {"connection": self.connection_id}

@@ -42,9 +42,14 @@ def has_private_sessions(alias: str) -> bool:
     return not (connection.vendor == "sqlite" and connection.is_in_memory_db())  # type: ignore[attr-defined]
 
 
-def writes_beside_a_transaction(alias: str) -> bool:
-    """Whether another session may write while the caller's transaction is open: SQLite has one writer at a time."""
-    return connections[alias].vendor != "sqlite"
+def obstacle_beside_a_transaction(alias: str) -> str:
+    """Why no other session may write the row while the caller's transaction is open; empty if one may."""
+    connection = connections[alias]
+    if connection.vendor == "sqlite":
+        return "SQLite has one writer at a time"
+    if connection.vendor == "mysql" and connection.isolation_level == "serializable":  # type: ignore[attr-defined]
+        return "it is SERIALIZABLE, so MariaDB has locked what it read"
+    return ""
 
 
 def private_settings(base: BaseDatabaseWrapper) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def renew(tokens: Tokens, *, force: bool = False) -> None:
 def renew_unless_taken(tokens: Tokens, *, force: bool = False) -> bool:
     """Renew now, for bulk runs, without waiting for whoever is at it. Returns whether this call renewed."""
     request = Request(is_needed=False, has_expired=schedule.is_expired(tokens), force=force)
-    current = Renewal(tokens, request, is_urgent=True).run()
+    current = Renewal(tokens, request, is_urgent=force).run()
     return current is not None and current.renewed
 
 

@@ -178,8 +178,8 @@ def choose(alias: str, key: Key, known: dict[str, Any], lease_seconds: float, *,
         return Place(alias, key, lease_seconds, is_urgent=is_urgent)
     if facts.in_testcase(alias):
         return InTestCase(alias, key, lease_seconds, is_urgent=is_urgent)
-    reason = "SQLite has one writer at a time"
-    if facts.writes_beside_a_transaction(alias):
+    reason = facts.obstacle_beside_a_transaction(alias)
+    if not reason:
         private = PrivateSessions(alias, key, lease_seconds, is_urgent=is_urgent)
         reason = "a private session does not see its token row (see THANKSIO_PREPARE_SESSION)"
         try:

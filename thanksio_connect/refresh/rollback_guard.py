@@ -15,6 +15,7 @@ from typing import Any
 from django.db import DatabaseError, InterfaceError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from ..client.interruption import is_interruption
 from . import database_facts as facts
 from . import sessions, statements
 from .statements import Stored
@@ -62,10 +63,16 @@ class Guard:
     def committed(self) -> None:
         """The caller's transaction ended well."""
         self.is_over = True
-        # Once more: the host may have gone back to a savepoint of its own making, of which Django does not hear.
+        # The host may have gone back to a savepoint of its own making, of which Django does not hear.
         with self._never_raising():
-            sessions.on_any_session(self.alias, self.store, budget_seconds=REWRITE_BUDGET_SECONDS)
+            sessions.on_any_session(self.alias, self._store_if_undone, budget_seconds=REWRITE_BUDGET_SECONDS)
         self.after_commit()
+
+    def _store_if_undone(self, using: str) -> None:
+        """Reads first: a commit must not wait for whoever has locked the row next."""
+        row = statements.load(using, self.key)
+        if row is not None and row.version < self.values["version"]:
+            self.store(using)
 
     def dropped(self) -> None:
         """The callback is gone: committed, or rolled back."""
@@ -81,7 +88,9 @@ class Guard:
     def _never_raising(self) -> Any:
         try:
             yield
-        except Exception as error:  # noqa: BLE001 - a finalizer has nobody to raise to, nor may a host's commit fail
+        except Exception as error:  # a finalizer has nobody to raise to, nor may a host's commit fail
+            if is_interruption(error):
+                raise
             self._tell_lost(type(error).__name__)
 
     def _rewrite(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import random
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -47,15 +48,27 @@ _FIRST_DELAY_SECONDS, _LONGEST_DELAY_SECONDS = 0.02, 0.5
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raise a foreign pool's or wrapper's own exception as ``OperationalError``; interruptions pass."""
+    """Raise a foreign driver's, pool's or wrapper's own exception as ``OperationalError``; interruptions pass."""
     try:
         yield
     except (*LOST_IN_TRANSIT, ThanksIOError, ThanksIOConfigurationError):
         raise
     except Exception as error:
-        if is_interruption(error):
+        if is_interruption(error) or not _was_raised_below(error):
             raise
         raise OperationalError(f"The database could not be used ({type(error).__name__}).") from error
+
+
+def _was_raised_below(error: Exception) -> bool:
+    """Whether code of the exception's own package took part, or it is Python's.
+
+    What another thread raises into this one (``PyThreadState_SetAsyncExc``) ends in a frame of anybody's.
+    """
+    package = type(error).__module__.partition(".")[0]
+    frames = (frame for frame, _line in traceback.walk_tb(error.__traceback__))
+    return package == "builtins" or any(
+        frame.f_globals.get("__name__", "").partition(".")[0] == package for frame in frames
+    )
 
 
 @contextmanager

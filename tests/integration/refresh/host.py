@@ -10,9 +10,7 @@ from django.urls import path
 
 from thanksio_connect.models import ThanksIOConnection
 
-
-class HostError(Exception):
-    """What goes wrong in the project's own code."""
+from .pairs import HostError
 
 
 def view(request: HttpRequest, pk: int, ending: str) -> HttpResponse:

@@ -1,4 +1,4 @@
-"""A database of the engine tests' own, in every way in which a project may have configured it.
+"""A database of the refresh tests' own, in every way in which a project may have configured it.
 
 SQLite in memory can't be shared between processes, so SQLite means files here.
 """
@@ -22,12 +22,15 @@ VARIANTS = {
     "postgres": ["default", "repeatable_read", "serializable", "pool"],
     "mariadb": ["default", "repeatable_read", "snapshot_isolation"],
 }[KIND]
-NOTE_TABLE = "engine_note"  # a table of the project's with a foreign key to the connection
-OURS = ("thanksio_connect_uncommittedrenewal", "thanksio_connect_thanksioconnection")
+NOTE_TABLE = "host_note"  # a table of the project's with a foreign key to the connection
+TOKEN_TABLE = "thanksio_connect_connectiontokens"
+OURS = (TOKEN_TABLE, "thanksio_connect_thanksioconnection", "thanksio_connect_sweep")
+# SQLite's own five seconds would be waited for in full by each test in which somebody keeps the database locked.
+BUSY_SECONDS = {"timeout": 1.5}
 OPTIONS: dict[str, dict[str, Any]] = {
-    "journal": {},
-    "wal": {"init_command": "PRAGMA journal_mode=WAL"},
-    "immediate": {"transaction_mode": "IMMEDIATE"},
+    "journal": {**BUSY_SECONDS},
+    "wal": {**BUSY_SECONDS, "init_command": "PRAGMA journal_mode=WAL"},
+    "immediate": {**BUSY_SECONDS, "transaction_mode": "IMMEDIATE"},
     "pool": {"pool": {"min_size": 1, "max_size": 2, "timeout": 3}},
     "repeatable_read": {"isolation_level": 3 if KIND == "postgres" else "repeatable read"},
     "serializable": {"isolation_level": 4},
@@ -39,7 +42,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 
 class Database:
-    """Made once for the test run; :meth:`use` points Django at it in one of the variants."""
+    """Made once for the test run; :func:`using` points Django at it in one of the variants."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self.folder = folder

@@ -1,4 +1,4 @@
-"""``python -m tests.integration.engine.worker``: carries out orders, a JSON line in and a JSON line out for each."""
+"""``python -m tests.integration.refresh.worker``: carries out orders, a JSON line in and a JSON line out for each."""
 
 from __future__ import annotations
 

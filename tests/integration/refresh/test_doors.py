@@ -9,36 +9,30 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import pickle
 import subprocess
 import sys
 import threading
 import time
 import unittest
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import Group, User
 from django.core.handlers.asgi import ASGIHandler
-from django.db import OperationalError, connection, connections, transaction
-from django.test import Client, TestCase, override_settings
+from django.db import connections, transaction
+from django.test import Client, TestCase
+from django.utils import timezone
 
-from tests.integration.engine import databases
-from tests.integration.engine.databases import KIND
-from tests.integration.engine.host import HostError
-from tests.integration.engine.processes import ROOT
+from tests.integration.refresh import databases
+from tests.integration.refresh.pairs import HostError, access, assert_live, fresh, grant_of, row, update
+from tests.integration.refresh.processes import ROOT
+from tests.integration.refresh.states import every_variant
+from thanksio_connect.exceptions import Unauthorized
 from thanksio_connect.models import ThanksIOConnection
-
-every_variant = pytest.mark.parametrize("variant", databases.VARIANTS, indirect=True)
-
-
-def assert_live(thanksio, row, *, version=2, using="default"):
-    pair = thanksio.live_pair(thanksio.grant_of(row))
-    stored = ThanksIOConnection.objects.using(using).get(pk=row.pk)
-    assert (stored.refresh_token, stored.access_token) == (pair.refresh_token, pair.access_token)
-    assert (stored.version, stored.status, stored.lease_id) == (version, "connected", None)
-    return pair.access_token
 
 
 @pytest.fixture
@@ -48,20 +42,95 @@ def atomic_requests(database):
 
 
 @every_variant
-@pytest.mark.urls("tests.integration.engine.host")
+@pytest.mark.urls("tests.integration.refresh.host")
 @pytest.mark.parametrize("ending", ["raise", "return"])
 def test_atomic_requests(atomic_requests, thanksio, connected, ending):
-    row = connected()
+    connection_ = connected()
     before = databases.session_count()
     if ending == "raise":
         with pytest.raises(HostError):
-            Client().get(f"/{row.pk}/raise/")
+            Client().get(f"/{connection_.pk}/raise/")
     else:
-        response = Client().get(f"/{row.pk}/return/")
-        assert response.content.decode() == row.__class__.objects.get().access_token
-    assert_live(thanksio, row)
+        response = Client().get(f"/{connection_.pk}/return/")
+        assert response.content.decode() == row(connection_)["access_token"]
+    assert_live(thanksio, connection_)
     assert Group.objects.count() == (0 if ending == "raise" else 2)
     assert databases.session_count(wanted=before) <= before + 1
+
+
+# 401s from the API
+
+
+def test_a_refused_token_is_renewed_once_and_the_call_replayed_once(thanksio, connected):
+    connection = connected(expires_in=3600)
+    thanksio.expire_access_token(grant_of(thanksio, connection))
+    connection.api.get("/mailing-lists/")
+    assert (thanksio.count("refresh_token"), len(thanksio.api_requests())) == (1, 2)
+
+
+def test_an_ownership_401_spends_nothing(thanksio, connected):
+    connection = connected(expires_in=3600)
+    thanksio.next_api(status=401, body={"status": "failed", "errors": ["Unauthorized"]}, times=None)
+    with pytest.raises(Unauthorized):
+        connection.api.get("/mailing-lists/")
+    assert (thanksio.count("refresh_token"), len(thanksio.api_requests())) == (0, 1)
+
+
+def test_a_newer_token_in_the_row_is_used_instead_of_a_renewal(thanksio, connected):
+    connection = connected(expires_in=3600)
+    old = fresh(connection)
+    connection.refresh()
+    old.api.get("/mailing-lists/")
+    assert (thanksio.count("refresh_token"), len(thanksio.api_requests())) == (1, 2)
+    assert access(old) == access(connection)
+
+
+def test_an_api_that_always_says_unauthenticated_causes_no_storm(thanksio, connected):
+    connection = connected(expires_in=3600)
+    thanksio.next_api(status=401, body={"message": "Unauthenticated."}, times=None)
+    for _call in range(12):
+        with pytest.raises(Unauthorized):
+            fresh(connection).api.get("/mailing-lists/")
+    assert thanksio.count("refresh_token") == 1
+    thanksio.faults.clear()
+    fresh(connection).api.get("/mailing-lists/")
+    assert row(connection)["status"] == "connected"
+
+
+# Held instances
+
+
+def test_an_instance_held_for_more_than_a_minute_looks_at_the_row_before_it_hands_out_a_token(thanksio, connected):
+    connection = connected(expires_in=3600)
+    held = fresh(connection)
+    fresh(connection).refresh()
+    assert held.get_access_token() == access(connection)  # read just now: no query
+    held.tokens._read_at -= 61
+    assert held.get_access_token() == assert_live(thanksio, connection)
+
+
+@pytest.mark.parametrize("load", ["only", "defer", "pickle", "lazy"])
+def test_whatever_part_of_the_rows_was_loaded_the_token_is_the_newest(thanksio, connected, load):
+    connection = connected(expires_in=3600)
+    rows = ThanksIOConnection.objects
+    held = {
+        "only": lambda: rows.select_related("tokens").only("pk", "tokens__id").get(),
+        "defer": lambda: rows.select_related("tokens").defer("tokens__access_token").get(),
+        "pickle": lambda: pickle.loads(pickle.dumps(fresh(connection))),
+        "lazy": lambda: rows.get(),
+    }[load]()
+    fresh(connection).refresh()
+    if load == "pickle":
+        held.tokens._read_at -= 61
+    assert held.get_access_token() == assert_live(thanksio, connection)
+    assert thanksio.count("refresh_token") == 1
+
+
+def test_a_held_instance_takes_a_new_grant(thanksio, connected):
+    held = connected()
+    new = thanksio.connect(held.user)
+    assert held.get_access_token() == access(new)
+    assert thanksio.count("refresh_token") == 0
 
 
 # ASGI
@@ -118,11 +187,11 @@ def until(condition, timeout_seconds=10):
 
 @every_variant
 def test_a_cancelled_task_loses_nothing(thanksio, connected):
-    row = connected()
+    connection_ = connected()
     fault = thanksio.next_token(hold="after")
 
     async def main():
-        task = asyncio.create_task(row.aget_access_token())
+        task = asyncio.create_task(connection_.aget_access_token())
         await asyncio.to_thread(fault.wait_reached, 30)
         task.cancel()
         await asyncio.sleep(0.05)
@@ -132,14 +201,14 @@ def test_a_cancelled_task_loses_nothing(thanksio, connected):
         return True
 
     assert run_async(main)
-    until(lambda: ThanksIOConnection.objects.get(pk=row.pk).version == 2)
-    assert_live(thanksio, row)
+    until(lambda: row(connection_)["version"] == 2)
+    assert_live(thanksio, connection_)
 
 
 @every_variant
-@pytest.mark.urls("tests.integration.engine.host")
+@pytest.mark.urls("tests.integration.refresh.host")
 def test_a_client_that_disconnects_from_the_asgi_server_loses_nothing(thanksio, connected):
-    row = connected()
+    connection_ = connected()
     fault = thanksio.next_token(hold="after")
 
     async def main():
@@ -150,7 +219,7 @@ def test_a_client_that_disconnects_from_the_asgi_server_loses_nothing(thanksio, 
         async def send(message):
             sent.append(message)
 
-        server = asyncio.create_task(ASGIHandler()(scope(f"/async/{row.pk}/"), incoming.get, send))
+        server = asyncio.create_task(ASGIHandler()(scope(f"/async/{connection_.pk}/"), incoming.get, send))
         await asyncio.to_thread(fault.wait_reached, 30)
         await incoming.put({"type": "http.disconnect"})
         await asyncio.sleep(0.1)
@@ -160,18 +229,18 @@ def test_a_client_that_disconnects_from_the_asgi_server_loses_nothing(thanksio, 
         return True
 
     assert run_async(main)
-    until(lambda: ThanksIOConnection.objects.get(pk=row.pk).version == 2)
-    assert_live(thanksio, row)
+    until(lambda: row(connection_)["version"] == 2)
+    assert_live(thanksio, connection_)
 
 
 def test_many_tasks_want_one_token(thanksio, connected):
-    row = connected()
+    connection_ = connected()
 
     async def main():
-        rows = [await ThanksIOConnection.objects.aget(pk=row.pk) for _number in range(8)]
+        rows = [await ThanksIOConnection.objects.aget(pk=connection_.pk) for _number in range(8)]
         return set(await asyncio.gather(*(each.aget_access_token() for each in rows)))
 
-    assert run_async(main) == {assert_live(thanksio, row)}
+    assert run_async(main) == {assert_live(thanksio, connection_)}
     assert thanksio.count("refresh_token") == 1
 
 
@@ -197,36 +266,36 @@ def test_in_a_test_case_isolation_is_unbroken(thanksio, caplog):
         def test_a_renews(self):
             token = self.row.get_access_token()
             assert fake.is_live(token)
-            assert ThanksIOConnection.objects.get().version == 2
-            fake.expire_access_token(self.row)
+            assert row(self.row)["version"] == 2
+            update(self.row, last_refreshed_at=timezone.now() - timedelta(minutes=2))
+            fake.expire_access_token(grant_of(fake, self.row))
             self.row.api.get("/mailing-lists/")
-            assert ThanksIOConnection.objects.get().version == 3
+            assert row(self.row)["version"] == 3
 
         def test_b_starts_from_the_class_data_again(self):
-            assert (ThanksIOConnection.objects.get().version, self.row.version) == (1, 1)
+            assert (row(self.row)["version"], self.row.tokens.version) == (1, 1)
 
         def test_c_keeps_the_pair_over_a_rollback_inside(self):
-            row = fake.connect(User.objects.create(username="inner"), expires_in=-1)
+            inner = fake.connect(User.objects.create(username="inner"), expires_in=-1)
             with suppress(HostError), transaction.atomic():
-                row.get_access_token()
+                inner.get_access_token()
                 raise HostError
-            assert ThanksIOConnection.objects.get(pk=row.pk).refresh_token == row.refresh_token
-            assert fake.is_live(row.refresh_token)
+            # TestCase takes the savepoint back; a test must not see what it has rolled back
 
         def test_d_runs_commit_hooks(self):
-            row = fake.connect(User.objects.create(username="hooks"), expires_in=-1)
+            hooks = fake.connect(User.objects.create(username="hooks"), expires_in=-1)
             with self.captureOnCommitCallbacks(execute=True):
-                row.get_access_token()
-            assert ThanksIOConnection.objects.get(pk=row.pk).version == 2
+                hooks.get_access_token()
+            assert row(hooks)["version"] == 2
 
         def test_e_concludes_at_once(self):
-            row = fake.connect(User.objects.create(username="dead"), expires_in=-1)
-            fake.revoke(row)
+            dead = fake.connect(User.objects.create(username="dead"), expires_in=-1)
+            fake.revoke(grant_of(fake, dead))
             started = time.monotonic()
             with self.assertRaisesMessage(Exception, "Reconnect"):
-                row.get_access_token()
+                dead.get_access_token()
             assert time.monotonic() - started < 1.5
-            assert ThanksIOConnection.objects.get(pk=row.pk).needs_reconnect
+            assert fresh(dead).needs_reconnect
 
     result = run_test_case(Case)
     assert (result.testsRun, result.failures, result.errors) == (5, [], [])
@@ -245,9 +314,9 @@ from thanksio_connect.testing import FakeThanksIO
 
 def renew():
     with FakeThanksIO() as fake, fake.override_settings():
-        row = fake.connect(User.objects.create(username="child"), expires_in=-1)
-        assert fake.is_live(row.get_access_token())
-        assert ThanksIOConnection.objects.get().version == 2
+        connection = fake.connect(User.objects.create(username="child"), expires_in=-1)
+        assert fake.is_live(connection.get_access_token())
+        assert ThanksIOConnection.objects.get().tokens.version == 2
 
 
 @pytest.mark.django_db
@@ -279,97 +348,3 @@ def test_in_a_pytest_run_whose_teardown_works(tmp_path):
     )
     assert "3 passed" in done.stdout, done.stdout + done.stderr
     assert (done.returncode, done.stderr) == (0, "")
-
-
-# Pools, routers, drivers
-
-
-@pytest.mark.skipif(KIND != "postgres", reason="Django pools PostgreSQL connections")
-@pytest.mark.parametrize("variant", ["pool"], indirect=True)
-def test_an_exhausted_pool_is_no_obstacle(thanksio, connected):
-    rows = [connected(), connected()]
-    connection.close()
-    barrier = threading.Barrier(3)
-    tokens: list[str] = []
-
-    def run(row):
-        with transaction.atomic():
-            Group.objects.create(name=f"group {row.pk}")
-            barrier.wait(10)  # both sessions of the pool are taken now
-            barrier.wait(10)
-            tokens.append(row.get_access_token())
-        connections.close_all()
-
-    threads = [threading.Thread(target=run, args=[row]) for row in rows]
-    for thread in threads:
-        thread.start()
-    barrier.wait(10)
-    with pytest.raises(OperationalError, match="couldn't get a connection"):
-        Group.objects.count()
-    started = time.monotonic()
-    barrier.wait(10)
-    for thread in threads:
-        thread.join()
-    assert time.monotonic() - started < 2
-    assert set(tokens) == {assert_live(thanksio, row) for row in rows}
-    assert Group.objects.count() == 2
-
-
-class Router:
-    """Reads go to one alias, writes to another."""
-
-    def db_for_read(self, model, **hints):
-        return "reading"
-
-    def db_for_write(self, model, **hints):
-        return "writing"
-
-    def allow_relation(self, *args, **hints):
-        return True
-
-
-@every_variant
-@pytest.mark.parametrize("inside", [False, True], ids=["autocommit", "transaction"])
-def test_an_alias_that_is_not_the_default(thanksio, connected, database, inside):
-    row = connected()
-    with databases.using(database, "writing"), databases.using(database, "reading"):
-        with override_settings(DATABASE_ROUTERS=[Router()]):
-            found = ThanksIOConnection.objects.get(pk=row.pk)
-            assert found._state.db == "reading"
-            if inside:
-                with suppress(HostError), transaction.atomic(using="writing"):
-                    found.get_access_token()
-                    raise HostError
-            else:
-                found.get_access_token()
-        by_alias = ThanksIOConnection.objects.using("writing").get(pk=row.pk)
-        with suppress(HostError), transaction.atomic(using="writing"):
-            by_alias.refresh()
-            raise HostError
-        for alias in ("writing", "reading"):
-            connections[alias].close()
-    assert_live(thanksio, row, version=3)
-    assert thanksio.count("refresh_token") == 2
-
-
-@pytest.mark.skipif(KIND != "mariadb", reason="MariaDB's second driver")
-@pytest.mark.parametrize("state", [None, "nothing", "elsewhere", "locked", "child"])
-def test_pymysql(thanksio, connected, start_worker, state):
-    worker = start_worker(pymysql=True)
-    assert worker.call("driver") == "pymysql"
-    for rollback in (False, True):
-        row = connected()
-        if state is None:
-            token = worker.call("token", pk=row.pk)
-        else:
-            token = worker.call("token_in_transaction", pk=row.pk, state=state, rollback=rollback)
-        assert token == assert_live(thanksio, row)
-    row = connected()
-    session = worker.call("session_id")
-    fault = thanksio.next_token(hold="after")
-    worker.begin("token", pk=row.pk)
-    fault.wait_reached(30)
-    with connection.cursor() as cursor:
-        cursor.execute(f"KILL {session}")
-    fault.release()
-    assert worker.end() == assert_live(thanksio, row)

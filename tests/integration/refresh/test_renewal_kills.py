@@ -16,21 +16,13 @@ import pytest
 from django.contrib.auth.models import Group
 from django.db import connection, connections, transaction
 
-from tests.integration.engine import databases
-from tests.integration.engine.databases import KIND
-from tests.integration.engine.processes import Failed
+from tests.integration.refresh import databases
+from tests.integration.refresh.databases import KIND
+from tests.integration.refresh.pairs import assert_live
+from tests.integration.refresh.processes import Failed
+from tests.integration.refresh.states import servers_only
 from thanksio_connect.exceptions import RefreshInProgress
-from thanksio_connect.models import ThanksIOConnection
-
-servers_only = pytest.mark.skipif(KIND == "sqlite", reason="SQLite has no sessions to kill")
-
-
-def assert_live(thanksio, row, *, version=2):
-    pair = thanksio.live_pair(thanksio.grant_of(row))
-    stored = ThanksIOConnection.objects.get(pk=row.pk)
-    assert (stored.refresh_token, stored.access_token) == (pair.refresh_token, pair.access_token)
-    assert (stored.version, stored.status, stored.lease_id) == (version, "connected", None)
-    return pair.access_token
+from thanksio_connect.models import ConnectionTokens
 
 
 def kill(session):
@@ -68,13 +60,13 @@ def until(condition, timeout_seconds=10):
 
 
 @contextmanager
-def locked_by_another(row):
+def locked_by_another(connection_):
     """Another session holds the row; this one stays in autocommit, for statistics are frozen in a transaction."""
     ready, done = threading.Event(), threading.Event()
 
     def hold():
         with transaction.atomic():
-            ThanksIOConnection.objects.select_for_update().get(pk=row.pk)
+            ConnectionTokens.objects.select_for_update().get(connection=connection_)
             ready.set()
             done.wait(30)
         connections.close_all()
@@ -92,14 +84,14 @@ def locked_by_another(row):
 @servers_only
 def test_the_session_is_killed_between_reply_and_store(thanksio, connected, start_worker):
     worker = start_worker()
-    row = connected()
+    connection_ = connected()
     session = worker.call("session_id")
     fault = thanksio.next_token(hold="after")
-    worker.begin("token", pk=row.pk)
+    worker.begin("token", pk=connection_.pk)
     fault.wait_reached(30)
     kill(session)
     fault.release()
-    assert worker.end() == assert_live(thanksio, row)
+    assert worker.end() == assert_live(thanksio, connection_)
     assert thanksio.count("refresh_token") == 1
 
 
@@ -149,66 +141,66 @@ def test_a_session_that_dies_after_a_commit_leaves_the_caller_outside_any_transa
 
 @servers_only
 def test_a_session_that_dies_after_the_stores_commit_costs_nothing(thanksio, connected):
-    row = connected()
+    connection_ = connected()
     with killed_after_a_commit() as sessions:
         # The claim's commit is over by the time of the request; the next is the store's.
         wrapper = connections["default"]
         commit, wrapper._commit = wrapper._commit, type(wrapper)._commit.__get__(wrapper)
         thanksio.on_token(lambda record: setattr(wrapper, "_commit", commit))
-        row.refresh()
+        connection_.refresh()
     assert sessions
     assert (connection.in_atomic_block, connection.get_autocommit()) == (False, True)
     connection.close()  # psycopg goes back to autocommit without asking the server, so nobody has noticed yet
-    assert_live(thanksio, row)
+    assert_live(thanksio, connection_)
     assert thanksio.count("refresh_token") == 1
 
 
 @servers_only
 def test_the_callers_transaction_is_killed_during_the_request(thanksio, connected, start_worker):
     worker = start_worker()
-    row = connected()
+    connection_ = connected()
     session = worker.call("session_id")
     fault = thanksio.next_token(hold="after")
-    worker.begin("token_in_transaction", pk=row.pk, state="elsewhere")
+    worker.begin("token_in_transaction", pk=connection_.pk, state="elsewhere")
     fault.wait_reached(30)
     kill(session)
     fault.release()
     with pytest.raises(Failed, match="OperationalError"):  # the host's own transaction is gone
         worker.end()
-    assert_live(thanksio, row)
+    assert_live(thanksio, connection_)
 
 
 @servers_only
 @pytest.mark.parametrize("state", ["locked", "updated"])
 def test_the_transaction_that_holds_the_row_is_killed_during_the_request(thanksio, connected, start_worker, state):
     worker = start_worker()
-    row = connected()
+    connection_ = connected()
     session = worker.call("session_id")
     fault = thanksio.next_token(hold="after")
-    worker.begin("token_in_transaction", pk=row.pk, state=state)
+    worker.begin("token_in_transaction", pk=connection_.pk, state=state)
     fault.wait_reached(30)
     kill(session)
     fault.release()
     with pytest.raises(Failed):
         worker.end()
-    assert_live(thanksio, row)
+    assert_live(thanksio, connection_)
 
 
 @servers_only
 @pytest.mark.parametrize("state", ["autocommit", "transaction"])
 def test_every_session_is_killed_again_and_again_while_the_store_waits(thanksio, connected, start_worker, state):
     worker = start_worker()
-    row = connected()
+    connection_ = connected()
     fault = thanksio.next_token(hold="after")
-    worker.begin("token" if state == "autocommit" else "token_in_transaction", pk=row.pk)
+    worker.begin("token" if state == "autocommit" else "token_in_transaction", pk=connection_.pk)
     fault.wait_reached(30)
-    with locked_by_another(row):
+    with locked_by_another(connection_):
         fault.release()
         for _time in range(3):
             session = until(waiting)[0]
             kill(session)
             until(lambda gone=session: gone not in waiting())
-    assert worker.end() == assert_live(thanksio, row)
+    assert worker.end() == assert_live(thanksio, connection_)
 
 
 @servers_only
@@ -220,55 +212,55 @@ def test_lock_and_statement_timeouts_of_the_server_end(thanksio, connected, data
         else {"init_command": "SET SESSION innodb_lock_wait_timeout=1"}
     )
     worker = start_worker(database={**database, "OPTIONS": option})
-    row = connected()
+    connection_ = connected()
     fault = thanksio.next_token(hold="after")
-    worker.begin("token" if state == "autocommit" else "token_in_transaction", pk=row.pk)
+    worker.begin("token" if state == "autocommit" else "token_in_transaction", pk=connection_.pk)
     fault.wait_reached(30)
     with transaction.atomic():
-        ThanksIOConnection.objects.select_for_update().get(pk=row.pk)
+        ConnectionTokens.objects.select_for_update().get(connection=connection_)
         fault.release()
         time.sleep(2.5)
-    assert worker.end() == assert_live(thanksio, row)
+    assert worker.end() == assert_live(thanksio, connection_)
 
 
 @servers_only
 @pytest.mark.parametrize("state", ["autocommit", "transaction"])
 def test_the_server_calls_the_store_a_deadlock_twice(thanksio, connected, start_worker, state):
     """A trigger raises the server's own deadlock error; a sequence counts, for it is outside of transactions."""
-    table = "thanksio_connect_thanksioconnection"
+    table = databases.TOKEN_TABLE
     create = (
         [
-            "CREATE SEQUENCE engine_fuse",
-            "CREATE FUNCTION engine_blow() RETURNS trigger AS $$ BEGIN IF nextval('engine_fuse') < 3 THEN "
+            "CREATE SEQUENCE refresh_fuse",
+            "CREATE FUNCTION refresh_blow() RETURNS trigger AS $$ BEGIN IF nextval('refresh_fuse') < 3 THEN "
             "RAISE EXCEPTION 'deadlock detected' USING ERRCODE = '40P01'; END IF; RETURN NEW; END $$ LANGUAGE plpgsql",
-            f"CREATE TRIGGER engine_trigger BEFORE UPDATE ON {table} FOR EACH ROW "
-            "WHEN (OLD.version <> NEW.version) EXECUTE FUNCTION engine_blow()",
+            f"CREATE TRIGGER refresh_trigger BEFORE UPDATE ON {table} FOR EACH ROW "
+            "WHEN (OLD.version <> NEW.version) EXECUTE FUNCTION refresh_blow()",
         ]
         if KIND == "postgres"
         else [
-            "CREATE SEQUENCE engine_fuse",
-            f"CREATE TRIGGER engine_trigger BEFORE UPDATE ON {table} FOR EACH ROW IF OLD.version <> NEW.version THEN "
-            "IF NEXTVAL(engine_fuse) < 3 THEN SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213; END IF; END IF",
+            "CREATE SEQUENCE refresh_fuse",
+            f"CREATE TRIGGER refresh_trigger BEFORE UPDATE ON {table} FOR EACH ROW IF OLD.version <> NEW.version THEN "
+            "IF NEXTVAL(refresh_fuse) < 3 THEN SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213; END IF; END IF",
         ]
     )
     remove = (
-        [f"DROP TRIGGER engine_trigger ON {table}", "DROP FUNCTION engine_blow", "DROP SEQUENCE engine_fuse"]
+        [f"DROP TRIGGER refresh_trigger ON {table}", "DROP FUNCTION refresh_blow", "DROP SEQUENCE refresh_fuse"]
         if KIND == "postgres"
-        else ["DROP TRIGGER engine_trigger", "DROP SEQUENCE engine_fuse"]
+        else ["DROP TRIGGER refresh_trigger", "DROP SEQUENCE refresh_fuse"]
     )
     worker = start_worker()
-    row = connected()
+    connection_ = connected()
     with connection.cursor() as cursor:
         for statement in create:
             cursor.execute(statement)
         try:
-            token = worker.call("token" if state == "autocommit" else "token_in_transaction", pk=row.pk)
-            cursor.execute("SELECT nextval('engine_fuse')" if KIND == "postgres" else "SELECT NEXTVAL(engine_fuse)")
+            token = worker.call("token" if state == "autocommit" else "token_in_transaction", pk=connection_.pk)
+            cursor.execute("SELECT nextval('refresh_fuse')" if KIND == "postgres" else "SELECT NEXTVAL(refresh_fuse)")
             assert cursor.fetchone()[0] == 4
         finally:
             for statement in remove:
                 cursor.execute(statement)
-    assert token == assert_live(thanksio, row)
+    assert token == assert_live(thanksio, connection_)
 
 
 @pytest.mark.skipif(KIND != "sqlite", reason="SQLite's one writer")
@@ -276,27 +268,27 @@ def test_the_server_calls_the_store_a_deadlock_twice(thanksio, connected, start_
 def test_another_process_writes_for_longer_than_sqlite_waits(thanksio, connected, database, start_worker):
     options = {**database["OPTIONS"], "timeout": 0.3}
     worker = start_worker(database={**database, "OPTIONS": options})
-    row = connected()
+    connection_ = connected()
     fault = thanksio.next_token(hold="after")
-    worker.begin("token", pk=row.pk)
+    worker.begin("token", pk=connection_.pk)
     fault.wait_reached(30)
     with transaction.atomic():
         Group.objects.create(name="a long write")
         fault.release()
         time.sleep(1.5)
-    assert worker.end() == assert_live(thanksio, row)
+    assert worker.end() == assert_live(thanksio, connection_)
 
 
 @servers_only
 def test_holders_of_a_child_and_of_the_row_block_nobody_for_long(thanksio, connected, start_worker):
     """Several transactions with an uncommitted child: on MariaDB none can lock the row, and none may wait for long."""
     first, second = start_worker(), start_worker()
-    row = connected()
+    connection_ = connected()
     hold = threading.Event()
 
     def keep_a_child():
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(f"INSERT INTO {databases.NOTE_TABLE} VALUES (77, %s)", [row.pk])
+            cursor.execute(f"INSERT INTO {databases.NOTE_TABLE} VALUES (77, %s)", [connection_.pk])
             hold.wait(30)
         connections.close_all()
 
@@ -305,8 +297,8 @@ def test_holders_of_a_child_and_of_the_row_block_nobody_for_long(thanksio, conne
     time.sleep(0.3)
     started = time.monotonic()
     try:
-        first.begin("token_in_transaction", pk=row.pk, state="child")
-        second.begin("token_in_transaction", pk=row.pk, state="child")
+        first.begin("token_in_transaction", pk=connection_.pk, state="child")
+        second.begin("token_in_transaction", pk=connection_.pk, state="child")
         for worker in (first, second):
             with suppress(RefreshInProgress):
                 assert thanksio.is_live(answer(worker))
@@ -314,7 +306,7 @@ def test_holders_of_a_child_and_of_the_row_block_nobody_for_long(thanksio, conne
     finally:
         hold.set()
         thread.join()
-    assert first.call("token", pk=row.pk) == assert_live(thanksio, row)
+    assert first.call("token", pk=connection_.pk) == assert_live(thanksio, connection_)
 
 
 @pytest.mark.skipif(
@@ -324,9 +316,9 @@ def test_holders_of_a_child_and_of_the_row_block_nobody_for_long(thanksio, conne
 @pytest.mark.parametrize("state", ["autocommit", "transaction"])
 def test_the_server_restarts_between_reply_and_store(thanksio, connected, start_worker, state):
     worker = start_worker()
-    row = connected()
+    connection_ = connected()
     fault = thanksio.next_token(hold="after")
-    worker.begin("token" if state == "autocommit" else "token_in_transaction", pk=row.pk)
+    worker.begin("token" if state == "autocommit" else "token_in_transaction", pk=connection_.pk)
     fault.wait_reached(30)
     [version] = [path.name for path in Path("/etc/postgresql").iterdir()]
     control = ["pg_ctlcluster", "--skip-systemctl-redirect", version, "main"]
@@ -337,4 +329,4 @@ def test_the_server_restarts_between_reply_and_store(thanksio, connected, start_
     with pytest.raises(Failed) if state == "transaction" else nullcontext():  # the host's own transaction is gone
         worker.end()
     connection.close()
-    assert_live(thanksio, row)
+    assert_live(thanksio, connection_)

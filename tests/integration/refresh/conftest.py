@@ -1,24 +1,26 @@
-"""Fixtures: the database of the engine tests, a fake thanks.io, connected users, worker processes."""
+"""Fixtures: the database of the refresh tests, a fake thanks.io, connected users, worker processes."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 
-from tests.integration.engine import databases
-from tests.integration.engine.databases import Database
-from tests.integration.engine.processes import Worker
+from tests.integration.refresh import databases
+from tests.integration.refresh.databases import Database
+from tests.integration.refresh.processes import Worker
 from thanksio_connect.models import ThanksIOConnection
 from thanksio_connect.testing import FakeThanksIO
 
 
 @pytest.fixture(scope="session")
-def engine_database(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any) -> Iterator[Database]:
-    database = Database(tmp_path_factory.mktemp("engine"), f"test_thanksio_engine_{os.getpid()}")
+def shared_database(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any) -> Iterator[Database]:
+    database = Database(tmp_path_factory.mktemp("refresh"), f"test_thanksio_refresh_{os.getpid()}")
     with django_db_blocker.unblock():
         database.create()
         yield database
@@ -32,9 +34,9 @@ def variant(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def database(engine_database: Database, variant: str) -> Iterator[dict[str, Any]]:
+def database(shared_database: Database, variant: str) -> Iterator[dict[str, Any]]:
     """``DATABASES["default"]``; Django uses it in this test, which must leave no session open on it."""
-    values = engine_database.copy(variant)
+    values = shared_database.copy(variant)
     with databases.using(values):
         databases.empty()
         yield values
@@ -71,3 +73,39 @@ def start_worker(database: dict[str, Any], thanksio: FakeThanksIO) -> Iterator[C
     yield start
     for worker in workers:
         worker.close()
+
+
+@pytest.fixture
+def one_session(database: dict[str, Any]) -> Iterator[Callable[[], AbstractContextManager[None]]]:
+    """A context in which Django is a role that the server gives one connection only, and which it takes."""
+    role = f"{database['NAME']}_limited"[:60]
+    create, drop = {
+        "sqlite": ([], []),
+        "postgres": (
+            [f"CREATE ROLE {role} LOGIN CONNECTION LIMIT 1 IN ROLE pg_read_all_data, pg_write_all_data"],
+            [f"DROP ROLE {role}"],
+        ),
+        "mariadb": (
+            [
+                f"CREATE USER {role}@'%' WITH MAX_USER_CONNECTIONS 1",
+                f"GRANT ALL ON {database['NAME']}.* TO {role}@'%'",
+            ],
+            [f"DROP USER {role}@'%'"],
+        ),
+    }[databases.KIND]
+
+    @contextmanager
+    def limited() -> Iterator[None]:
+        with databases.using({**database, "USER": role, "PASSWORD": ""}):
+            connection.ensure_connection()
+            yield
+
+    administer(create)
+    yield limited
+    administer(drop)
+
+
+def administer(statements: list[str]) -> None:
+    with connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)

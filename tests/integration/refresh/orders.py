@@ -6,18 +6,18 @@ import os
 import signal
 import threading
 import time
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.contrib.auth.models import Group, User
 from django.db import connection, connections, transaction
 from django.utils import timezone
-from thanksio_connect.refresh.row import Key
+from freezegun import freeze_time
 
-from thanksio_connect.client import tokens
-from thanksio_connect.models import ThanksIOConnection
-from thanksio_connect.refresh import engine, place, schedule
+from thanksio_connect.models import ConnectionTokens, ThanksIOConnection
+from thanksio_connect.refresh import places, renewal
 
+from . import pairs
 from .databases import NOTE_TABLE
 
 loaded: dict[int, ThanksIOConnection] = {}
@@ -30,32 +30,32 @@ def ping() -> str:
 
 def load(pk: int) -> int:
     """Keep an instance as it is now, for later orders."""
-    loaded[pk] = ThanksIOConnection.objects.get(pk=pk)
-    return loaded[pk].version
+    loaded[pk] = pairs.fresh(pk)
+    return loaded[pk].tokens.version
 
 
 def token(pk: int) -> str:
     """The helper, on the instance that was loaded (or on a new one)."""
-    return (loaded.pop(pk, None) or ThanksIOConnection.objects.get(pk=pk)).get_access_token()
+    return (loaded.pop(pk, None) or pairs.fresh(pk)).get_access_token()
 
 
 def api_call(pk: int) -> str:
     """An API call, which renews a refused token; returns the access token that stands now."""
-    instance = loaded.pop(pk, None) or ThanksIOConnection.objects.get(pk=pk)
+    instance = loaded.pop(pk, None) or pairs.fresh(pk)
     instance.api.get("/mailing-lists/")
-    return instance.access_token
+    return pairs.access(instance)
 
 
 def refresh(pk: int, force: bool = False) -> str:
-    instance = loaded.pop(pk, None) or ThanksIOConnection.objects.get(pk=pk)
+    instance = loaded.pop(pk, None) or pairs.fresh(pk)
     instance.refresh(force=force)
-    return instance.access_token
+    return pairs.access(instance)
 
 
 def token_in_transaction(pk: int, state: str = "nothing", rollback: bool = False, stays: float = 0.0) -> str:
     """The helper inside ``atomic()``, after the caller did something to the row; it ends after ``stays`` seconds."""
     with transaction.atomic():
-        instance = ThanksIOConnection.objects.get(pk=pk)
+        instance = pairs.fresh(pk)
         if state == "locked":
             ThanksIOConnection.objects.select_for_update().get(pk=pk)
         elif state == "updated":
@@ -80,7 +80,7 @@ def race(pk: int, threads: int, at: float, state: str | None = None) -> list[str
     def run() -> None:
         try:
             if state is None:
-                instance = ThanksIOConnection.objects.get(pk=pk)
+                instance = pairs.fresh(pk)
                 time.sleep(max(0.0, at - time.time()))
                 results.append(instance.get_access_token())
             else:
@@ -118,42 +118,33 @@ def patch(
 ) -> None:
     """Shorten the engine's times (seconds)."""
     if claim is not None:
-        engine.CLAIM_SECONDS = claim
+        renewal.CLAIM_SECONDS = claim
     if lease_margin is not None:
-        engine.LEASE_MARGIN_SECONDS = lease_margin
+        renewal.LEASE_MARGIN_SECONDS = lease_margin
     if patience_margin is not None:
-        engine.PATIENCE_MARGIN_SECONDS = patience_margin
+        renewal.PATIENCE_MARGIN_SECONDS = patience_margin
     if looks is not None:
-        place.Place.second_look_seconds = looks
+        places.Place.second_look_seconds = looks
 
 
 def stop_after_claim() -> None:
-    """Stop this process (SIGSTOP) right after its next claim."""
-    claim = place.Place._claim
+    """Stop this process (SIGSTOP) right after its next claim is committed."""
+    before = {each: each.claim for each in (places.Place, places.PrivateSessions)}
 
-    def claim_and_stop(self: place.Place) -> Any:
-        result = claim(self)
-        place.Place._claim = claim  # type: ignore[method-assign]
+    def claim_and_stop(self: places.Place) -> Any:
+        result = before[type(self)](self)
+        for each, method in before.items():
+            each.claim = method  # type: ignore[method-assign]
         os.kill(os.getpid(), signal.SIGSTOP)
         return result
 
-    place.Place._claim = claim_and_stop  # type: ignore[method-assign]
+    for each in before:
+        each.claim = claim_and_stop  # type: ignore[method-assign]
 
 
 def shift_clock(seconds: float) -> str:
     """This machine's clock is wrong by so much from now on, for everything but the database."""
-
-    class Kind(type):
-        def __instancecheck__(cls, instance: object) -> bool:
-            return isinstance(instance, datetime)
-
-    class Shifted(datetime, metaclass=Kind):
-        @classmethod
-        def now(cls, tz: tzinfo | None = None) -> Any:
-            return datetime.now(tz) + timedelta(seconds=seconds)
-
-    for module in (schedule, tokens, timezone):
-        module.datetime = Shifted  # type: ignore[attr-defined]
+    freeze_time(datetime.now(UTC) + timedelta(seconds=seconds), tick=True).start()
     return timezone.now().isoformat()
 
 
@@ -164,18 +155,8 @@ def session_time_zone(zone: str) -> None:
 
 
 def state(pk: int) -> dict[str, Any]:
-    """The row's engine columns, tokens in clear."""
-    row = Key(ThanksIOConnection, pk, None, datetime.now(UTC), 0).rows("default").get()
-    return {
-        "access_token": row.access_token,
-        "refresh_token": row.refresh_token,
-        "status": row.status,
-        "version": row.version,
-        "last_error_code": row.last_error_code,
-        "failure_count": row.failure_count,
-        "outcome_unknown": row.outcome_unknown,
-        "lease": row.lease_id is not None,
-    }
+    """The token row, tokens in clear."""
+    return pairs.row(pk)
 
 
 def session_id() -> int:
@@ -189,3 +170,10 @@ def driver() -> str:
     """The database driver's package."""
     connection.ensure_connection()
     return connection.Database.__name__
+
+
+def lock_the_tokens(pk: int, seconds: float) -> None:
+    """Hold the token row's lock in a transaction, as no host has a reason to."""
+    with transaction.atomic():
+        ConnectionTokens.objects.select_for_update().get(connection_id=pk)
+        time.sleep(seconds)

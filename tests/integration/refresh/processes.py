@@ -39,14 +39,14 @@ class Worker:
         database: dict[str, Any],
         *,
         pymysql: bool = False,
-        orders: str = "tests.integration.engine.orders",
+        orders: str = "tests.integration.refresh.orders",
         **overrides: Any,
     ) -> None:
         names = {name: getattr(settings, name) for name in SHARED_SETTINGS if hasattr(settings, name)}
         values = {**names, "DATABASES": {"default": database}, **overrides}
         self.errors = tempfile.TemporaryFile(mode="w+")  # noqa: SIM115 - lives as long as the worker
         self.process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", "tests.integration.engine.worker"],
+            [sys.executable, "-W", "error", "-m", "tests.integration.refresh.worker"],
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdin=subprocess.PIPE,
