@@ -16,7 +16,8 @@ import requests
 WAIT_SECONDS = 40
 POLL_SECONDS = 0.2
 CONNECTION = """
-    SELECT connection.* FROM thanksio_connect_thanksioconnection AS connection
+    SELECT tokens.* FROM thanksio_connect_thanksioconnection AS connection
+    JOIN thanksio_connect_connectiontokens AS tokens ON tokens.connection_id = connection.id
     JOIN auth_user ON auth_user.id = connection.user_id WHERE auth_user.username = ?
 """
 POSTCARDS = """
@@ -59,7 +60,7 @@ class Evidence:
     username: str = "demo"
 
     def connection(self) -> dict[str, Any] | None:
-        """The product's row for the user, its two tokens as they lie in the database (encrypted)."""
+        """The product's tokens for the user, as they lie in the database (encrypted)."""
         rows = self._rows(CONNECTION)
         return rows[0] if rows else None
 

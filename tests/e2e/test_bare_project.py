@@ -85,7 +85,7 @@ def test_back_button_after_connecting_exchanges_nothing(chromium, live_server, t
     chromium.forward()
     wait_for(chromium, "has been connected since")
     assert thanksio.count("authorization_code") == 1
-    assert thanksio.is_live(ThanksIOConnection.objects.get().refresh_token)
+    assert thanksio.is_live(ThanksIOConnection.objects.get().tokens.refresh_token)
 
 
 def test_error_page_leads_on_with_one_button(chromium, live_server, thanksio, user):

@@ -199,7 +199,7 @@ def test_redirecting_api_gets_the_token_to_nobody_else(user, thanksio, status):
         with pytest.raises(Exception, match=r"thanks\.io") as caught:
             connection.api.get("/mailing-lists/")
         assert elsewhere.requests == []
-    assert connection.access_token not in str(caught.value)
+    assert connection.tokens.access_token.reveal() not in str(caught.value)
 
 
 @pytest.mark.compliance("RFC 9700", "4.9.1")
@@ -213,7 +213,7 @@ def test_counterfeit_resource_server_gets_no_token(user, thanksio, path):
             try:
                 connection.api.get(path.format(origin))
             except Exception as error:
-                assert connection.access_token not in str(error)
+                assert connection.tokens.access_token.reveal() not in str(error)
         assert elsewhere.requests == []
 
 
@@ -221,9 +221,9 @@ def test_counterfeit_resource_server_gets_no_token(user, thanksio, path):
 @pytest.mark.compliance("RFC 6749", "10.4")
 def test_refresh_token_goes_to_the_token_endpoint_alone_and_is_stored_encrypted(user, thanksio):
     connection = thanksio.connect(user)
-    token = connection.refresh_token
+    token = connection.tokens.refresh_token.reveal()
     with database.cursor() as cursor:
-        cursor.execute("SELECT * FROM thanksio_connect_thanksioconnection")
+        cursor.execute("SELECT * FROM thanksio_connect_connectiontokens")
         assert token not in str(cursor.fetchall())
     connection.api.get("/mailing-lists/")
     connection.refresh(force=True)

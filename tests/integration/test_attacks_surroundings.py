@@ -198,7 +198,7 @@ def test_connection_outlives_an_error_after_the_callback_under_atomic_requests(
     broken = Browser(raise_request_exception=False)
     broken.cookies = careful.cookies
     assert broken.get(callback).status_code == 500
-    assert thanksio.is_live(connection_of(user).refresh_token)
+    assert thanksio.is_live(connection_of(user).tokens.refresh_token)
     assert careful.get(callback)["Location"] == STATUS
     assert thanksio.count("authorization_code") == 1
 
@@ -210,10 +210,10 @@ def test_callback_inside_a_transaction_of_the_projects_own_connects(user, thanks
     browser = Browser()
     browser.force_login(user)
     assert browser.get(browser.allow(thanksio))["Location"] == STATUS
-    assert thanksio.is_live(connection_of(user).refresh_token)
+    assert thanksio.is_live(connection_of(user).tokens.refresh_token)
     thanksio.next_token(status=500)
     assert browser.get(browser.allow(thanksio)).status_code == 502
-    assert thanksio.is_live(connection_of(user).refresh_token)
+    assert thanksio.is_live(connection_of(user).tokens.refresh_token)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -310,7 +310,7 @@ def test_connect_pressed_in_many_tabs_keeps_the_newest_ten(browser, user, thanks
     assert browser.get(callbacks[2])["Location"] == STATUS
     oldest = browser.get(callbacks[0])
     assert oldest.status_code in (302, 400)
-    assert thanksio.is_live(connection_of(user).refresh_token)
+    assert thanksio.is_live(connection_of(user).tokens.refresh_token)
 
 
 def test_another_provider_url_in_the_middle_of_a_flow_refuses_kindly(browser, user, thanksio):

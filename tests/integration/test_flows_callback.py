@@ -52,8 +52,8 @@ def test_allowing_connects(browser, thanksio, user):
     assert (response.status_code, response["Location"]) == (302, STATUS)
     assert messages_of(response) == ["Your thanks.io account is connected."]
     connection = connection_of(user)
-    assert thanksio.is_live(connection.access_token)
-    assert thanksio.is_live(connection.refresh_token)
+    assert thanksio.is_live(connection.tokens.access_token)
+    assert thanksio.is_live(connection.tokens.refresh_token)
     form = thanksio.token_requests("authorization_code")[0].form
     assert form["redirect_uri"] == f"https://testserver{CALLBACK}"
     assert len(form["code_verifier"]) >= 43
@@ -68,8 +68,8 @@ def test_reload_and_back_button_say_already_connected_and_exchange_nothing(brows
     assert response["Location"] == STATUS
     assert messages_of(response)[-1] == "Your thanks.io account is already connected."
     assert thanksio.count("authorization_code") == 1
-    assert connection_of(user).version == before.version
-    assert thanksio.is_live(connection_of(user).refresh_token)
+    assert connection_of(user).tokens.version == before.tokens.version
+    assert thanksio.is_live(connection_of(user).tokens.refresh_token)
 
 
 def test_reload_after_disconnecting_does_not_claim_a_connection(browser, thanksio, user):
@@ -85,7 +85,7 @@ def test_tabs_finish_in_any_order(browser, thanksio, user):
     second = browser.allow(thanksio, next="/second/")
     assert browser.get(second)["Location"] == "/second/"
     assert browser.get(first)["Location"] == "/first/"
-    assert thanksio.is_live(connection_of(user).refresh_token)
+    assert thanksio.is_live(connection_of(user).tokens.refresh_token)
 
 
 def test_connected_url_is_used_and_next_wins(browser, thanksio, settings):
@@ -102,12 +102,12 @@ def test_connected_url_may_be_a_url_name(browser, thanksio, settings):
 @pytest.mark.compliance("RFC 6749", "4.1.2.1")
 def test_denial_is_an_answer_and_touches_nothing(browser, thanksio, user):
     thanksio.connect(user)
-    version = connection_of(user).version
+    version = connection_of(user).tokens.version
     thanksio.deny()
     response = browser.get(browser.allow(thanksio, next="/letters/"))
     assert (response.status_code, response["Location"]) == (302, "/letters/")
     assert messages_of(response) == ["You did not allow a new connection to thanks.io. The earlier one is unchanged."]
-    assert connection_of(user).version == version
+    assert connection_of(user).tokens.version == version
     assert not AuthorizationRequest.objects.exists()
 
 
@@ -181,11 +181,11 @@ def test_unknown_account_never_stops_a_connection(browser, thanksio, user, fault
 )
 def test_callback_that_belongs_to_nothing_changes_nothing(browser, thanksio, user, query):
     thanksio.connect(user)
-    version = connection_of(user).version
+    version = connection_of(user).tokens.version
     response = browser.get(CALLBACK, query)
     assert_refused(response)
     assert "your earlier connection is unchanged" in response.content.decode()
-    assert connection_of(user).version == version
+    assert connection_of(user).tokens.version == version
     assert thanksio.count("authorization_code") == 0
 
 
@@ -230,12 +230,12 @@ def test_tab_restored_from_yesterday_is_told_that_it_expired(browser, thanksio, 
 def test_replayed_state_with_a_fresh_code_exchanges_nothing(browser, thanksio, user):
     callback = browser.allow(thanksio)
     browser.get(callback)
-    version = connection_of(user).version
+    version = connection_of(user).tokens.version
     stolen = query_of(path_of(thanksio.visit(browser.start())))["code"]
     replay = f"{CALLBACK}?{urlencode({'state': query_of(callback)['state'], 'code': stolen})}"
     browser.get(replay)
     assert thanksio.count("authorization_code") == 1
-    assert connection_of(user).version == version
+    assert connection_of(user).tokens.version == version
 
 
 @pytest.mark.compliance("RFC 6749", "10.12")
@@ -335,10 +335,10 @@ def test_missing_code_is_refused_and_the_flow_stays_open(browser, thanksio):
 
 def test_spent_code_is_refused_and_an_existing_connection_is_untouched(browser, thanksio, user):
     thanksio.connect(user)
-    version = connection_of(user).version
+    version = connection_of(user).tokens.version
     thanksio.next_token(refuse="code_expired")
     assert_refused(browser.get(browser.allow(thanksio)))
-    assert connection_of(user).version == version
+    assert connection_of(user).tokens.version == version
 
 
 @pytest.mark.parametrize("method", ["head", "post", "put", "delete", "options"])
@@ -365,14 +365,14 @@ def test_only_get_finishes(browser, thanksio, user, method):
 )
 def test_failing_exchange_answers_with_a_page_and_changes_nothing(browser, thanksio, user, fault, status):
     thanksio.connect(user)
-    version = connection_of(user).version
+    version = connection_of(user).tokens.version
     thanksio.next_token(**fault)
     callback = browser.allow(thanksio, next="/letters/")
     response = browser.get(callback)
     assert_refused(response, status)
     assert "alert(1)" not in response.content.decode()
     assert 'name="next" value="/letters/"' in response.content.decode()
-    assert connection_of(user).version == version
+    assert connection_of(user).tokens.version == version
     assert thanksio.count("authorization_code") == 1  # a code that may have been used is not sent again
     assert_refused(browser.get(callback), 400)  # reloading waits for nobody
     assert browser.get(browser.allow(thanksio))["Location"] == STATUS

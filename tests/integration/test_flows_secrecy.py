@@ -53,7 +53,7 @@ def secrets_of(browser, callback) -> dict[str, str]:
     return {
         "state": query["state"],
         "code": query["code"],
-        "verifier": row.code_verifier,
+        "verifier": row.code_verifier.reveal(),
         "nonce": browser.cookies[COOKIE_NAME].value,
     }
 
@@ -71,7 +71,7 @@ def test_success_leaves_no_secret_in_logs_session_messages_and_pages(browser, th
     response = browser.get(callback)
     page = browser.get(STATUS)
     connection = connection_of(user)
-    secrets |= {"access": connection.access_token, "refresh": connection.refresh_token}
+    secrets |= {"access": connection.tokens.access_token.reveal(), "refresh": connection.tokens.refresh_token.reveal()}
     assert_hidden(
         secrets,
         everything_logged(),
@@ -153,7 +153,7 @@ def test_error_after_the_exchange_hides_the_tokens(browser, thanksio, settings, 
 
     monkeypatch.setattr(ThanksIOConnectionManager, "connect", broken)
     response = browser.get(callback)
-    [token_set] = seen
+    token_set = seen[0]
     secrets = {"access": token_set.access_token, "refresh": token_set.refresh_token}
     assert_hidden(secrets, response.content.decode(), everything_logged(), repr(token_set))
 
@@ -246,7 +246,7 @@ def test_second_callback_during_the_exchange_sends_nothing_and_harms_nothing(tha
     assert [answer.status_code for answer in answers] == [409]
     assert browser.get(callback)["Location"] == STATUS
     assert thanksio.count("authorization_code") == 1
-    assert thanksio.is_live(connection_of(user).refresh_token)
+    assert thanksio.is_live(connection_of(user).tokens.refresh_token)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -277,7 +277,7 @@ def test_two_simultaneous_callbacks_both_end_connected(thanksio):
     second.join(10)
     assert [(answer.status_code, answer["Location"]) for answer in answers] == [(302, STATUS)] * 2
     assert thanksio.count("authorization_code") == 1
-    assert thanksio.is_live(connection_of(user).refresh_token)
+    assert thanksio.is_live(connection_of(user).tokens.refresh_token)
 
 
 def _open_as_twin(browser, callback):

@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.utils import timezone
 
 from tests.integration.refresh import databases
 from tests.integration.refresh.processes import ROOT, SHARED_SETTINGS
-from thanksio_connect.models import ThanksIOConnection
+from thanksio_connect.fields import utc_now
+from thanksio_connect.models import ConnectionTokens, ThanksIOConnection
 from thanksio_connect.testing import FakeThanksIO
 
 pytest.importorskip("celery", reason="needs Celery: it comes with the extra [test]")
@@ -126,15 +126,15 @@ def connect(thanksio: FakeThanksIO) -> Callable[..., ThanksIOConnection]:
     def make(name: str, *, is_due: bool = True) -> ThanksIOConnection:
         connection = thanksio.connect(User.objects.create(username=name))
         if is_due:
-            rows = ThanksIOConnection.objects.filter(pk=connection.pk)
-            rows.update(next_refresh_at=timezone.now() - timedelta(minutes=1))
+            rows = ConnectionTokens.objects.filter(connection=connection)
+            rows.update(next_refresh_at=utc_now() - timedelta(minutes=1))
         return connection
 
     return make
 
 
 def versions() -> dict[str, int]:
-    return dict(ThanksIOConnection.objects.values_list("user__username", "version"))
+    return dict(ThanksIOConnection.objects.values_list("user__username", "tokens__version"))
 
 
 def test_what_is_due_is_renewed_once_however_often_it_was_queued(project, connect, thanksio):
@@ -148,9 +148,9 @@ def test_what_is_due_is_renewed_once_however_often_it_was_queued(project, connec
     assert versions() == {"ada": 2, "ben": 2, "fresh": 1}
     assert thanksio.count(grant_type="refresh_token") == 2
     for connection in ThanksIOConnection.objects.all():
-        assert thanksio.is_live(connection.access_token)
-        assert connection.access_token not in project.log()
-        assert connection.refresh_token not in project.log()
+        assert thanksio.is_live(connection.tokens.access_token)
+        assert connection.tokens.access_token.reveal() not in project.log()
+        assert connection.tokens.refresh_token.reveal() not in project.log()
 
 
 def test_beat_starts_it_by_the_name_in_the_documentation(project, connect):
@@ -191,4 +191,4 @@ def test_a_wrong_secret_fails_the_task_and_condemns_nobody(project, connect, tha
     assert "wrong-secret-of-ours" not in project.log()
     connection.refresh_from_db()
     assert connection.is_connected
-    assert thanksio.is_live(connection.access_token)
+    assert thanksio.is_live(connection.tokens.access_token)

@@ -62,7 +62,7 @@ def test_connect_makes_a_live_connection(user, fake_thanksio):  # noqa: F811
     assert isinstance(connection, ThanksIOConnection)
     assert ThanksIOConnection.objects.get().pk == connection.pk
     assert connection.thanksio_user_id == fake_thanksio.grant_of(connection).user_id == str(user.pk)
-    assert fake_thanksio.is_live(connection.refresh_token)
+    assert fake_thanksio.is_live(connection.tokens.refresh_token)
     assert connection.get_access_token() == fake_thanksio.live_pair(connection).access_token
     assert fake_thanksio.requests == []
 
@@ -78,16 +78,16 @@ def test_connect_with_an_expired_token(user, fake_thanksio):  # noqa: F811
 def test_connect_with_an_unknown_expiry_or_no_refresh_token(user, fake_thanksio):  # noqa: F811
     assert fake_thanksio.connect(user, expiry_known=False).expires_at is None
     connection = fake_thanksio.connect(user, with_refresh_token=False, expires_in=60)
-    assert connection.refresh_token == ""
+    assert connection.tokens.refresh_token == ""
     assert connection.expires_at - timezone.now() < timedelta(seconds=61)
 
 
 def test_the_servers_view_of_a_renewed_connection(user, fake_thanksio):  # noqa: F811
     connection = fake_thanksio.connect(user)
-    spent = connection.refresh_token
+    spent = connection.tokens.refresh_token
     connection.refresh()
     assert fake_thanksio.cause_of_death(spent) == "rotated"
-    assert fake_thanksio.live_pair(connection).refresh_token == connection.refresh_token
+    assert fake_thanksio.live_pair(connection).refresh_token == connection.tokens.refresh_token.reveal()
 
 
 class UnittestStyle(TestCase):

@@ -12,6 +12,7 @@ from typing import Any
 from django.views.decorators.debug import sensitive_variables
 
 from ..client.api import ThanksIOClient
+from ..client.interruption import is_interruption
 from ..client.tokens import Secret, TokenSet
 from ..client.transport import Transport, TransportConfig
 from ..conf import app_settings
@@ -39,7 +40,7 @@ class _NewToken:
 
 @sensitive_variables()
 def find_thanksio_user_id(token_set: TokenSet) -> str:
-    """The account's user id, or an empty string. Takes three seconds at most and never raises."""
+    """The account's user id, or an empty string. Takes three seconds at most and raises interruptions alone."""
     try:
         client = ThanksIOClient(
             api_url=app_settings.api_url,
@@ -47,7 +48,9 @@ def find_thanksio_user_id(token_set: TokenSet) -> str:
             tokens=_NewToken(Secret(token_set.access_token)),
         )
         return _first_user_id(client.get("/mailing-lists/", params={"items_per_page": 1}))
-    except Exception as error:  # noqa: BLE001 - whatever it is, the connection must be stored
+    except Exception as error:
+        if is_interruption(error):
+            raise
         logger.info("The thanks.io account of a new connection is not known: %s.", type(error).__name__)
         return ""
 

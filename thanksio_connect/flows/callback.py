@@ -10,32 +10,29 @@ from __future__ import annotations
 import enum
 import logging
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from urllib.parse import urlsplit
 
-from django.db import DatabaseError, InterfaceError, router
+from django.db import router
 from django.http import HttpRequest
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
-from ..client.interruption import Errand
+from ..client.interruption import is_interruption
 from ..client.oauth import OAuthClient
 from ..client.tokens import Secret, TokenSet
 from ..conf import app_settings, oauth_client
-from ..exceptions import InvalidState, NotSent, OAuthError, ThanksIOConfigurationError, ThanksIOError
+from ..exceptions import InvalidState, NotSent, OAuthError
 from ..models import AuthorizationRequest, ThanksIOConnection
 from . import started
-from .account import find_thanksio_user_id
 from .authorize import open_requests
 from .browser import COOKIE_NAME, is_same_browser
+from .code_exchange import CodeExchange
 from .response import AuthorizationResponse
 
 logger = logging.getLogger("thanksio_connect")
 
-OWN_ERRORS = (ThanksIOError, ThanksIOConfigurationError, DatabaseError, InterfaceError)
 _WAIT_SECONDS = 3.0
 _POLL_SECONDS = 0.1
 
@@ -91,7 +88,7 @@ def finish_authorization(request: HttpRequest, response: AuthorizationResponse) 
     Raises :class:`InvalidState` where the state is not this user's, and else :class:`Unfinished` with an
     :class:`InvalidState`, another :class:`OAuthError`, a :class:`TransportError`,
     :class:`ThanksIOConfigurationError` or :class:`TokenUndecryptable`. An existing connection is touched by a
-    success only.
+    success only. Whatever something raises into this thread meanwhile goes on its way once the tokens are stored.
     """
     since = started.started_at(request, response.state_digest)
     try:
@@ -105,6 +102,8 @@ def finish_authorization(request: HttpRequest, response: AuthorizationResponse) 
     try:
         return _finish(request, response, opened, since or opened.created_at)
     except Exception as error:
+        if is_interruption(error):
+            raise
         raise Unfinished(error, opened.next_url) from error
 
 
@@ -121,31 +120,9 @@ def _finish(
     if not _consume(opened):
         return _finished_elsewhere(request, since)
     # From here on a second callback with this state waits for us, unless the mark is gone.
-    exchange = Errand(lambda: _exchange(client, response, opened, verifier))
-    try:
-        connection = _stored(request, response, exchange)
-    except OWN_ERRORS:
-        raise
-    except BaseException:  # a worker's time-out: the code is spent, so what it brings is stored first
-        with suppress(*OWN_ERRORS):
-            _stored(request, response, exchange)
-        raise
+    connection = CodeExchange(request, response, lambda: _exchange(client, response, opened, verifier)).finish()
     changed = bool(before and before != connection.thanksio_user_id)
     return Outcome(Answer.CONNECTED, opened.next_url, account_changed=changed)
-
-
-@sensitive_variables()
-def _stored(request: HttpRequest, response: AuthorizationResponse, exchange: Errand[TokenSet]) -> ThanksIOConnection:
-    """Wait for the tokens and store them. May be called again."""
-    token_set = exchange.wait()
-    if not isinstance(token_set, TokenSet):
-        started.forget(request, response.state_digest)
-        raise token_set
-    user: Any = request.user
-    connection: ThanksIOConnection = ThanksIOConnection.objects.connect(
-        user, token_set, thanksio_user_id=lambda: find_thanksio_user_id(token_set)
-    )
-    return connection
 
 
 def _check_issuer(response: AuthorizationResponse) -> None:

@@ -15,18 +15,22 @@ from ..models import ConnectionTokens
 from ..refresh import database_facts as facts
 
 T = TypeVar("T")
-DEFAULT_SIZE = 16
+# One writer at a time gains nothing from many. psycopg's pool has four sessions unless told otherwise.
+MANY, FEW, POOL_SIZE = 16, 4, 4
 
 
 def default_workers() -> int:
     """As many as a slow provider may need; one where no second session sees what this one does."""
     alias = router.db_for_write(ConnectionTokens)
-    is_alone = facts.in_transaction(alias) or not facts.has_private_sessions(alias)
-    if is_alone:
+    if facts.in_transaction(alias) or not facts.has_private_sessions(alias):
         return 1
+    if facts.has_one_writer(alias):
+        return FEW
     pool = connections[alias].settings_dict["OPTIONS"].get("pool")
-    most = pool.get("max_size") or pool.get("min_size", 4) if isinstance(pool, dict) else 4 if pool else None
-    return DEFAULT_SIZE if most is None else max(1, min(DEFAULT_SIZE, most - 1))  # one is the main thread's
+    if not pool:
+        return MANY
+    size = pool.get("max_size") or pool.get("min_size") if isinstance(pool, dict) else None
+    return max(1, min(MANY, (size or POOL_SIZE) - 1))  # one is the main thread's
 
 
 class Crew(Generic[T]):

@@ -28,6 +28,8 @@ SQLITE_BUSY_TIMEOUT_SECONDS = 5.0
 def in_transaction(alias: str) -> bool:
     """Whether a rollback could undo what is written on the caller's connection now."""
     connection = connections[alias]
+    if connection.connection is None:  # and is not opened for the answer
+        return connection.in_atomic_block or not connection.settings_dict["AUTOCOMMIT"]
     return connection.in_atomic_block or not connection.get_autocommit()
 
 
@@ -50,6 +52,11 @@ def obstacle_beside_a_transaction(alias: str) -> str:
     if connection.vendor == "mysql" and connection.isolation_level == "serializable":  # type: ignore[attr-defined]
         return "it is SERIALIZABLE, so MariaDB has locked what it read"
     return ""
+
+
+def has_one_writer(alias: str) -> bool:
+    """Whether a lock is on the whole database, and so tells nothing of a row."""
+    return connections[alias].vendor == "sqlite"
 
 
 def private_settings(base: BaseDatabaseWrapper) -> dict[str, Any]:
@@ -178,10 +185,19 @@ def lock_wait_restored(connection: BaseDatabaseWrapper) -> Iterator[None]:
 
 
 def is_lock_error(error: BaseException) -> bool:
-    """Whether somebody else's lock or snapshot is in the way: judged by the driver's code, never by the text."""
+    """Whether somebody else's lock lasted too long: judged by the driver's code, never by the text."""
     cause = error.__cause__
-    if getattr(cause, "sqlstate", None) in {"55P03", "40P01", "40001"}:
-        return True
     if (getattr(cause, "sqlite_errorcode", None) or 0) & 0xFF in {5, 6}:  # SQLITE_BUSY, SQLITE_LOCKED, with details
         return True
-    return bool(cause is not None and cause.args and cause.args[0] in {1205, 1213, 1020})
+    return _code(cause) in {"55P03", 1205}
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Whether the database refuses the write for a deadlock or another's write: in a new transaction it may go well."""
+    return _code(error.__cause__) in {"40001", "40P01", 1213, 1020}
+
+
+def _code(cause: BaseException | None) -> object:
+    """PostgreSQL's SQLSTATE or MariaDB's error number."""
+    code = getattr(cause, "sqlstate", None)
+    return code or (cause.args[0] if cause is not None and cause.args else None)

@@ -63,14 +63,16 @@ class Place:
     def claim(self) -> Claimed:
         """Take the lease. Raises RefreshInProgress if somebody has the row locked."""
         self.claimed_at = time.monotonic()
-        return self.commit(self._claim)
+        budget = sessions.STEP_BUDGET_SECONDS if self.is_urgent else 0.0  # what lives is handed out at once
+        return self.commit(self._claim, budget_seconds=budget)
 
     def _claim(self, using: str) -> Claimed:
         wait = self.lock_wait_seconds if self.is_urgent else LIVING_LOCK_WAIT_SECONDS
         try:
             return statements.claim(using, self.key, self.lease_id, self.lease_seconds, lock_wait_seconds=wait)
         except sessions.LOST_IN_TRANSIT as error:
-            if facts.is_lock_error(error):
+            # A conflict is tried again on a session of its own, where there is one.
+            if facts.is_lock_error(error) or (facts.is_conflict(error) and not self.may_wait):
                 raise RefreshInProgress(code="row_locked") from error
             raise
 

@@ -87,7 +87,7 @@ def private_session(alias: str, *, patience_seconds: float = OPEN_BUDGET_SECONDS
             _open(session, patience_seconds)
             if (prepare := app_settings.prepare_session) is not None:
                 prepare(session)
-        yield own_alias
+            yield own_alias
     finally:
         del connections[own_alias]
         facts.close_for_good(session)
@@ -148,7 +148,8 @@ def on_private_sessions(alias: str, step: Callable[[str], T], *, budget_seconds:
     """
     for is_last in _tries(budget_seconds, _FIRST_DELAY_SECONDS, _LONGEST_DELAY_SECONDS):
         try:
-            with private_session(alias) as using, facts.own_transaction(using):
+            patience = min(budget_seconds, OPEN_BUDGET_SECONDS)
+            with private_session(alias, patience_seconds=patience) as using, facts.own_transaction(using):
                 return step(using)
         except LOST_IN_TRANSIT as error:
             if is_last or isinstance(error, (*_PERMANENT, ProgrammingError)):

@@ -172,11 +172,6 @@ class FaultPlan:
                 return made
         return None
 
-    def pending(self) -> list[Fault]:
-        """Return the faults that still wait for a request."""
-        with self._lock:
-            return [fault for queue in self._queues.values() for fault in queue]
-
     def clear(self) -> None:
         """Forget every fault and callable, and release what is held."""
         with self._lock:

@@ -20,13 +20,20 @@ from thanksio_connect.testing.refusals import DIALECTS, Dialect
 
 
 class HoldsToken(Protocol):
-    """A :class:`TokenSet`, a connection, a :class:`Pair`."""
+    """A :class:`TokenSet`, a :class:`Pair`, the ``tokens`` of a connection."""
 
     @property
     def access_token(self) -> Any: ...
 
 
-GrantLike = Grant | HoldsToken | str
+class HoldsTokens(Protocol):
+    """A connection."""
+
+    @property
+    def tokens(self) -> Any: ...
+
+
+GrantLike = Grant | HoldsToken | HoldsTokens | str
 
 
 class ThanksIOServer(LocalServer):
@@ -123,7 +130,7 @@ class ThanksIOServer(LocalServer):
         """Return the grant of a connection, a token set, a token, or a grant's id. Raises ``LookupError``."""
         if isinstance(what, Grant):
             return what
-        value = what if isinstance(what, str) else str(what.access_token)
+        value = _access_token(what)
         token = self.provider.find(value)
         if token is not None:
             return token.grant
@@ -134,14 +141,15 @@ class ThanksIOServer(LocalServer):
 
     def is_live(self, token: str | None) -> bool:
         """True if the provider would accept this access or refresh token now."""
-        return self.provider.is_live(token or "")
+        return self.provider.is_live(_clear(token or ""))
 
     def cause_of_death(self, token: str) -> str | None:
         """Return what a token died of (``"rotated"``, ``"revoked_by_user"`` …), None while it lives."""
-        known = self.provider.find(token)
+        value = _clear(token)
+        known = self.provider.find(value)
         if known is None:
             return "unknown"
-        return known.cause_of_death or (None if self.provider.is_live(token) else "expired")
+        return known.cause_of_death or (None if self.provider.is_live(value) else "expired")
 
     def live_pair(self, grant: GrantLike) -> Pair | None:
         """Return the pair that a client must hold to go on; its ``reply`` says whether it was ever told."""
@@ -233,3 +241,15 @@ class ThanksIOServer(LocalServer):
 
         self.log.wait(enough, timeout_seconds=timeout_seconds)
         return self.token_requests()
+
+
+def _access_token(what: HoldsToken | HoldsTokens | str) -> str:
+    if isinstance(what, str):
+        return _clear(what)
+    # A pair has both names; its access token is its own.
+    return _clear(what.access_token if hasattr(what, "access_token") else what.tokens.access_token)
+
+
+def _clear(token: Any) -> str:
+    """Return the clear text of a token, which a connection holds masked."""
+    return str(token.reveal() if hasattr(token, "reveal") else token)

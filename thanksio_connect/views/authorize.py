@@ -12,6 +12,7 @@ from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_http_methods
 
+from ..client.interruption import is_interruption
 from ..exceptions import ThanksIOConfigurationError
 from ..flows.addresses import connected_url, login_url, own_url, requested_next, safe_next
 from ..flows.authorize import check_ready, start_authorization
@@ -71,14 +72,16 @@ def _outside_transactions(view: View) -> View:
 @login_not_required
 @own_page
 def callback(request: HttpRequest) -> HttpResponse:
-    """Where thanks.io sends the browser back to (RFC 6749 3.1.2). Never ends in a traceback."""
+    """Where thanks.io sends the browser back to (RFC 6749 3.1.2). Ends in no traceback, but for what interrupts it."""
     if request.method != "GET":
         hide_query(request)  # Django logs the refusal with the request
         return HttpResponseNotAllowed(["GET"])
     try:
         return _answer(request)
-    except Exception as error:  # noqa: BLE001 - an error report would show the code
-        caught = error
+    except Exception as error:
+        if is_interruption(error):
+            raise  # a time limit's owner waits for it; our frames show no code
+        caught = error  # an error report would show the code
     # Outside the handler: an error in the error page's template must not chain to frames that hold the code.
     if isinstance(caught, Unfinished):
         return problem_response(request, caught.error, next_url=safe_next(request, caught.next_url))

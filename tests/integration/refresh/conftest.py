@@ -61,18 +61,37 @@ def connected(thanksio: FakeThanksIO) -> Callable[..., ThanksIOConnection]:
     return connect
 
 
+@pytest.fixture(scope="session")
+def idle_workers() -> Iterator[list[Worker]]:
+    """Processes that an earlier test has done with: starting one takes longer than most tests."""
+    workers: list[Worker] = []
+    yield workers
+    for worker in workers:
+        worker.close()
+
+
 @pytest.fixture
-def start_worker(database: dict[str, Any], thanksio: FakeThanksIO) -> Iterator[Callable[..., Worker]]:
+def start_worker(
+    database: dict[str, Any], thanksio: FakeThanksIO, idle_workers: list[Worker]
+) -> Iterator[Callable[..., Worker]]:
     workers: list[Worker] = []
 
     def start(**options: Any) -> Worker:
-        worker = Worker(options.pop("database", database), **options)
+        values = options.pop("database", database)
+        if idle_workers and not options:
+            worker = idle_workers.pop()
+            worker.take_up(values)
+        else:
+            worker = Worker(values, **options)
         workers.append(worker)
         return worker
 
     yield start
     for worker in workers:
-        worker.close()
+        if worker.rest():
+            idle_workers.append(worker)
+        else:
+            worker.close()
 
 
 @pytest.fixture

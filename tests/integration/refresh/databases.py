@@ -96,12 +96,11 @@ def using(values: dict[str, Any], alias: str = "default") -> Iterator[None]:
     before = connections[alias] if settings_before is not None else None
     if before is not None:
         before.close()  # SQLite in memory stays open: without a connection it would be gone
-    connections.settings[alias] = connections.configure_settings({"default": values})["default"]
-    connections[alias] = connections.create_connection(alias)
+    point_at(values, alias)
     try:
         yield
     finally:
-        _close(connections[alias])
+        let_go(connections[alias])
         if before is not None:
             connections.settings[alias] = settings_before
             connections[alias] = before
@@ -110,7 +109,14 @@ def using(values: dict[str, Any], alias: str = "default") -> Iterator[None]:
             del connections.settings[alias]
 
 
-def _close(wrapper: Any) -> None:
+def point_at(values: dict[str, Any], alias: str = "default") -> None:
+    """Django's ``alias`` is this database from now on; the one before must be closed."""
+    connections.settings[alias] = connections.configure_settings({"default": values})["default"]
+    connections[alias] = connections.create_connection(alias)
+
+
+def let_go(wrapper: Any) -> None:
+    """Close its session, and its pool."""
     if wrapper.in_atomic_block and not wrapper.get_autocommit():
         wrapper.close()
     wrapper.close()

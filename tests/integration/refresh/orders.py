@@ -6,7 +6,9 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from django.contrib.auth.models import Group, User
@@ -17,10 +19,24 @@ from freezegun import freeze_time
 from thanksio_connect.models import ConnectionTokens, ThanksIOConnection
 from thanksio_connect.refresh import places, renewal
 
-from . import pairs
+from . import databases, pairs
 from .databases import NOTE_TABLE
 
 loaded: dict[int, ThanksIOConnection] = {}
+undo: list[Callable[[], object]] = []  # what an order of this test changed in this process
+
+
+def rest() -> None:
+    """Forget this test, and let go of its database."""
+    loaded.clear()
+    while undo:
+        undo.pop()()
+    databases.let_go(connections["default"])
+
+
+def change(what: Any, name: str, value: Any) -> None:
+    undo.append(partial(setattr, what, name, getattr(what, name)))
+    setattr(what, name, value)
 
 
 def ping() -> str:
@@ -118,18 +134,19 @@ def patch(
 ) -> None:
     """Shorten the engine's times (seconds)."""
     if claim is not None:
-        renewal.CLAIM_SECONDS = claim
+        change(renewal, "CLAIM_SECONDS", claim)
     if lease_margin is not None:
-        renewal.LEASE_MARGIN_SECONDS = lease_margin
+        change(renewal, "LEASE_MARGIN_SECONDS", lease_margin)
     if patience_margin is not None:
-        renewal.PATIENCE_MARGIN_SECONDS = patience_margin
+        change(renewal, "PATIENCE_MARGIN_SECONDS", patience_margin)
     if looks is not None:
-        places.Place.second_look_seconds = looks
+        change(places.Place, "second_look_seconds", looks)
 
 
 def stop_after_claim() -> None:
     """Stop this process (SIGSTOP) right after its next claim is committed."""
     before = {each: each.claim for each in (places.Place, places.PrivateSessions)}
+    undo.extend(partial(setattr, each, "claim", method) for each, method in before.items())
 
     def claim_and_stop(self: places.Place) -> Any:
         result = before[type(self)](self)
@@ -144,7 +161,9 @@ def stop_after_claim() -> None:
 
 def shift_clock(seconds: float) -> str:
     """This machine's clock is wrong by so much from now on, for everything but the database."""
-    freeze_time(datetime.now(UTC) + timedelta(seconds=seconds), tick=True).start()
+    clock = freeze_time(datetime.now(UTC) + timedelta(seconds=seconds), tick=True)
+    clock.start()
+    undo.append(clock.stop)
     return timezone.now().isoformat()
 
 

@@ -22,6 +22,11 @@ SHARED_SETTINGS = (
 ).split()
 
 
+def _settings(database: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
+    names = {name: getattr(settings, name) for name in SHARED_SETTINGS if hasattr(settings, name)}
+    return {**names, "DATABASES": {"default": database}, **overrides}
+
+
 class Failed(Exception):
     """The order raised in the worker: ``kind`` is the exception's class name, ``code`` its code."""
 
@@ -42,8 +47,8 @@ class Worker:
         orders: str = "tests.integration.refresh.orders",
         **overrides: Any,
     ) -> None:
-        names = {name: getattr(settings, name) for name in SHARED_SETTINGS if hasattr(settings, name)}
-        values = {**names, "DATABASES": {"default": database}, **overrides}
+        self.is_reusable = not pymysql and not overrides
+        self.unanswered = 0
         self.errors = tempfile.TemporaryFile(mode="w+")  # noqa: SIM115 - lives as long as the worker
         self.process = subprocess.Popen(
             [sys.executable, "-W", "error", "-m", "tests.integration.refresh.worker"],
@@ -55,7 +60,18 @@ class Worker:
             text=True,
             bufsize=1,
         )
-        self.write({"settings": values, "pymysql": pymysql, "orders": orders})
+        self.write({"settings": _settings(database, overrides), "pymysql": pymysql, "orders": orders})
+
+    def take_up(self, database: dict[str, Any]) -> None:
+        """Work for another test: its settings and its database."""
+        self.write({"settings": _settings(database, {})})
+
+    def rest(self) -> bool:
+        """Let go of the database between tests. Returns False if this process is good for no other."""
+        if not self.is_reusable or self.unanswered or self.process.poll() is not None:
+            return False
+        self.call("rest")
+        return True
 
     def write(self, what: dict[str, Any]) -> None:
         assert self.process.stdin
@@ -63,6 +79,7 @@ class Worker:
         self.process.stdin.flush()
 
     def begin(self, order: str, **arguments: Any) -> None:
+        self.unanswered += 1
         self.write({"order": order, "arguments": arguments})
 
     def end(self, timeout_seconds: float = 60) -> Any:
@@ -74,6 +91,7 @@ class Worker:
         if not line:
             raise RuntimeError(f"The worker ended. {self.log()}")
         answer = json.loads(line)
+        self.unanswered -= 1
         if "kind" in answer:
             raise Failed(answer["kind"], answer["code"], answer["text"])
         return answer["result"]

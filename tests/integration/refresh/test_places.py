@@ -139,9 +139,7 @@ FAILURES = {
     ("variant", "state", "failure"),
     [
         pytest.param(variant, state, failure, id=f"{variant}-{state.__name__}-{failure}")
-        for variant, state, failure in product(
-            databases.VARIANTS, [nothing, read, wrote_elsewhere, has_child], FAILURES
-        )
+        for variant, state, failure in product(databases.VARIANTS, [nothing, read, has_child], FAILURES)
         if is_essential(variant, state, failure)
     ],
     indirect=["variant"],

@@ -13,6 +13,11 @@ import django
 from django.conf import settings
 
 
+def apply(values: dict[str, Any]) -> None:
+    for name, value in values.items():
+        setattr(settings, name, value)
+
+
 def main() -> None:
     start = json.loads(sys.stdin.readline())
     if start["pymysql"]:
@@ -20,14 +25,18 @@ def main() -> None:
         driver.version_info = (2, 2, 4, "final", 0)  # what Django asks of mysqlclient
         driver.install_as_MySQLdb()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
-    for name, value in start["settings"].items():
-        setattr(settings, name, value)
+    apply(start["settings"])
     django.setup()
+    databases = importlib.import_module("tests.integration.refresh.databases")
     orders = {}
     for name in start["orders"].split(","):
         orders |= vars(importlib.import_module(name))
     for line in sys.stdin:
         asked = json.loads(line)
+        if "settings" in asked:
+            apply(asked["settings"])
+            databases.point_at(asked["settings"]["DATABASES"]["default"])
+            continue
         try:
             answer = {"result": orders[asked["order"]](**asked["arguments"])}
         except Exception as error:
