@@ -15,15 +15,13 @@ from dataclasses import replace
 from typing import Any, Protocol, cast
 
 from django.db import DatabaseError, InterfaceError, models, router
-from django.dispatch import Signal
 from django.views.decorators.debug import sensitive_variables
 
-from .. import signals
 from ..client.interruption import Errand
 from ..client.tokens import Secret, TokenSet
 from ..conf import oauth_client, transport_config
 from ..exceptions import OutcomeUnknown, ReconnectRequired, ThanksIOConfigurationError, ThanksIOError
-from . import protocol, schedule
+from . import announcements, protocol, schedule
 from .places import Place, choose
 from .protocol import Claim, Conclude, Current, Fail, Load, Pause, Post, Release, Request, Store
 from .statements import Claimed, Stored
@@ -72,6 +70,7 @@ class Renewal:
         self.poll_seconds = POLL_SECONDS
         self.seen: Row | None = None
         self.has_concluded = False
+        self.posted_at: float | None = None  # on the monotonic clock
         self.exchange: Errand[TokenSet | Exception] | None = None  # under way, or with a pair that is not stored yet
         self.spent: Row | None = None
         self.values: dict[str, Any] | None = None  # the new pair, as it is stored
@@ -92,7 +91,8 @@ class Renewal:
         conversation = protocol.renewal(self.key.version, replace(self.request, may_wait=place.may_wait))
         try:
             return self.drive(conversation)
-        except OWN_ERRORS:
+        except OWN_ERRORS as error:
+            self.announce_failure(error)
             raise
         except BaseException:
             self.see_through()
@@ -100,7 +100,7 @@ class Renewal:
         finally:
             self.adopt(self.seen)
             if self.has_concluded:
-                announce(signals.reconnect_required, self.tokens)
+                announcements.reconnect_required(self.tokens, self.seen, self.duration_seconds)
 
     def drive(self, conversation: protocol.Conversation) -> Current:
         """Do each step that the protocol asks for; the steps' docstrings name the results."""
@@ -166,6 +166,7 @@ class Renewal:
         except (ThanksIOError, ThanksIOConfigurationError) as error:
             return error
         self.spent = step.row
+        self.posted_at = self.posted_at or time.monotonic()
         self.exchange = Errand(lambda: client.refresh(refresh_token))
         reply = self.reply()
         if not isinstance(reply, TokenSet):
@@ -193,7 +194,7 @@ class Renewal:
 
         def stored() -> None:
             self.adopt(Row(values))
-            announce(signals.tokens_refreshed, self.tokens)
+            announcements.refreshed(self.tokens, self.duration_seconds)
 
         try:
             result = self.place.store(values, stored)
@@ -238,6 +239,18 @@ class Renewal:
         elif self.spent is not None:
             row, failure = self.spent, protocol.failure_of(self.spent, reply)
             self.tidy(self.place.release if failure is None else lambda: self.place.fail(row, failure))
+            self.announce_failure(reply)
+
+    @property
+    def duration_seconds(self) -> float:
+        """How long ago thanks.io was asked; 0 if it was not."""
+        return 0.0 if self.posted_at is None else time.monotonic() - self.posted_at
+
+    def announce_failure(self, error: Exception) -> None:
+        """Say what an exchange with thanks.io came to, unless it is the end of the grant, which is said elsewhere."""
+        if self.posted_at is not None and not self.has_concluded:
+            self.adopt(self.seen)
+            announcements.failure(self.tokens, error, self.duration_seconds)
 
     def tidy(self, step: Callable[[], object]) -> None:
         """Do what is good to do but whose failure must not hide the outcome: a lease left behind expires."""
@@ -245,12 +258,3 @@ class Renewal:
             step()
         except (DatabaseError, InterfaceError) as error:
             logger.warning("The renewal's lease could not be given back (%s); it expires.", type(error).__name__)
-
-
-def announce(signal: Signal, tokens: Tokens, **details: object) -> None:
-    """Send a signal; a receiver that raises is logged by Django and harms nothing.
-
-    The sender is the model that the tokens belong to, whatever subclass or proxy of it the caller holds.
-    """
-    sender = cast("models.Model", tokens)._meta.get_field("connection").related_model
-    signal.send_robust(sender=sender, connection=tokens.connection, **details)
