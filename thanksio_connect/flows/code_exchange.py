@@ -33,7 +33,9 @@ INTERRUPTIONS = 10
 class CodeExchange:
     """One code, exchanged once, and its tokens, stored once."""
 
-    def __init__(self, request: HttpRequest, response: AuthorizationResponse, exchange: Callable[[], TokenSet]) -> None:
+    def __init__(
+        self, request: HttpRequest, response: AuthorizationResponse, exchange: Callable[[], TokenSet]
+    ) -> None:
         self._request = request
         self._response = response
         self._errand = Errand(exchange)
