@@ -49,7 +49,7 @@ def _missing_migrations(alias: str) -> list[str]:
     loader = MigrationLoader(connections[alias])
     return sorted(
         name
-        for app, name in loader.disk_migrations  # type: ignore[union-attr]
+        for app, name in loader.disk_migrations
         if app == label and (app, name) not in loader.applied_migrations
     )
 
