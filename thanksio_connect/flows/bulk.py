@@ -137,7 +137,6 @@ class BulkRefresh:
             if not self._may_go_on():
                 return
             if tokens.pk in self._by_chance:
-                self._subtract_one()
                 continue
             if not self.pace.wait():
                 return
@@ -165,11 +164,14 @@ class BulkRefresh:
 
     def _has_place(self) -> bool:
         """Whether another row may be begun, within the workers and within the limit. Stops at the limit."""
-        left = self.limit - self._sent if self.limit is not None else self._workers
-        if left <= 0:
+        if self.limit is not None and self._sent >= self.limit:
             self._halt("limit")
             return False
-        return self._crew is None or self._crew.wait_until_fewer(min(left, self._workers), TICK_SECONDS)
+        if self._crew is None:
+            return True
+        left = self._workers if self.limit is None else min(self.limit - self._sent, self._workers)
+        # Those that end meanwhile are counted as sent before they are no longer busy.
+        return self._crew.wait_until_fewer(left, TICK_SECONDS) and self._crew.busy < left
 
     def _ask_by_chance(self) -> None:
         """So many failed: is it they, or everything?"""
@@ -179,7 +181,8 @@ class BulkRefresh:
             if not self.pace.wait():
                 return
             self._by_chance.add(tokens.pk)
-            if (came := self._handle(tokens, is_extra=True)) is not None and came.is_failure:
+            is_due = self.selection.keys is None and not self.selection.is_early(tokens)
+            if (came := self._handle(tokens, is_extra=not is_due)) is not None and came.is_failure:
                 outcome, answers = came, answers + 1
             if (
                 self.summary.refreshed > refreshed or answers == ROWS_BY_CHANCE

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from django.db import router
 from django.db.models import Q, QuerySet
 
+from ..exceptions import TokenUndecryptable
 from ..fields import utc_now
 from ..models import ConnectionTokens
 from ..refresh import database_facts as facts
@@ -43,9 +44,15 @@ class Selection:
         return rows if self.keys is None else rows.filter(pk__in=self.keys)
 
     def early_rows(self, using: str) -> QuerySet[ConnectionTokens]:
-        """The rows that are renewed before their time, in no order: neither what waits after a failure, nor twice."""
+        """The rows that are renewed before their time, in no order: neither twice, nor what waits after a failure.
+
+        But for what no key has fitted: one may fit now.
+        """
         rows = _with_connections(using).filter(
-            status=Status.CONNECTED, next_refresh_at__gt=self.now, last_error_code="", obtained_at__lt=self.now
+            status=Status.CONNECTED,
+            next_refresh_at__gt=self.now,
+            last_error_code__in=("", TokenUndecryptable.code),
+            obtained_at__lt=self.now,
         )
         if self.everything:
             return rows
@@ -65,16 +72,21 @@ class Selection:
         Then what is not due, from the row behind ``resume_after`` on and around: a run with a limit takes up where the
         last one ended, and renews nothing twice before it has renewed everything once.
         """
+        if self.users:
+            yield from _pages_by_key(self.due_rows)
+            return
         yield from self._due_pages()
         if self.everything or self.within is not None:
-            yield from self._early_pages(resume_after, "")
+            yield from _pages_by_key(self.early_rows, resume_after)
             if resume_after:
-                yield from self._early_pages("", resume_after)
+                yield from _pages_by_key(self.early_rows, "", resume_after)
 
     def _due_pages(self) -> Iterator[Page]:
         last: tuple[datetime, str] | None = None
         while page := read(lambda using: self._due_page(using, last)):  # noqa: B023
-            last = (page[-1].next_refresh_at, page[-1].pk)  # now: the engine brings the instance up to date
+            before, last = last, (page[-1].next_refresh_at, page[-1].pk)  # the engine brings the instance up to date
+            if last == before:
+                return  # a time that somebody wrote by hand, on SQLite, which compares text
             yield page
 
     def _due_page(self, using: str, last: tuple[datetime, str] | None) -> Page:
@@ -87,14 +99,13 @@ class Selection:
             page += rows.filter(next_refresh_at__gt=last[0])[: PAGE_SIZE - len(page)]
         return page
 
-    def _early_pages(self, after: str, until: str) -> Iterator[Page]:
-        while page := read(lambda using: self._early_page(using, after, until)):  # noqa: B023
-            after = page[-1].pk
-            yield page
 
-    def _early_page(self, using: str, after: str, until: str) -> Page:
-        rows = self.early_rows(using).filter(pk__gt=after).order_by("pk")
-        return list((rows.filter(pk__lte=until) if until else rows)[:PAGE_SIZE])
+def _pages_by_key(rows: Callable[[str], QuerySet[ConnectionTokens]], after: str = "", until: str = "") -> Iterator[Page]:
+    """The rows by primary key, which a renewal does not change."""
+    ends = Q(pk__lte=until) if until else Q()
+    while page := read(lambda using: list(rows(using).filter(ends, pk__gt=after).order_by("pk")[:PAGE_SIZE])):  # noqa: B023
+        after = page[-1].pk
+        yield page
 
 
 def some_rows(count: int) -> Page:
