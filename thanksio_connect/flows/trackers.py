@@ -5,6 +5,7 @@ sentry-sdk wraps the WSGI and the ASGI application, and copies the query when th
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Any
 
@@ -20,7 +21,7 @@ ADDRESS_HEADERS = (
     "X-Original-Url",
     "X-Rewrite-Url",
 )
-_ADDRESS_HEADERS = {name.lower() for name in ADDRESS_HEADERS}
+_PARAMETERS = re.compile(r"\b(code|state)=[^&\s'\"<>]+")
 
 
 def scrub_trackers() -> None:
@@ -28,7 +29,8 @@ def scrub_trackers() -> None:
     sentry_sdk: Any = sys.modules.get("sentry_sdk")
     try:
         if sentry_sdk is not None:
-            sentry_sdk.get_isolation_scope().add_event_processor(without_query)
+            for scope in (sentry_sdk.get_isolation_scope(), sentry_sdk.get_current_scope()):
+                scope.add_event_processor(without_query)  # after the tracker's own, which put the request in
     except Exception:  # noqa: BLE001, S110 - another version of the tracker; the user's connection comes first
         pass
 
@@ -39,20 +41,22 @@ def without_query(event: Any, hint: Any = None) -> Any:
     if isinstance(request, dict):
         if "query_string" in request:
             request["query_string"] = ""
-        if isinstance(request.get("url"), str):
-            request["url"] = without_query_text(request["url"])
-        _scrub_headers(request.get("headers"))
         cookies = request.get("cookies")
         if isinstance(cookies, dict) and COOKIE_NAME in cookies:
             cookies[COOKIE_NAME] = FILTERED
-    return event
+    return _scrubbed(event)
 
 
-def _scrub_headers(headers: Any) -> None:
-    if isinstance(headers, dict):
-        for name, value in headers.items():
-            if str(name).lower() in _ADDRESS_HEADERS and isinstance(value, str):
-                headers[name] = without_query_text(value)
+def _scrubbed(value: Any) -> Any:
+    """The same, with the values of code and state filtered out of each text: frames, spans, breadcrumbs, headers."""
+    if isinstance(value, str):
+        return _PARAMETERS.sub(rf"\1={FILTERED}", value)
+    if isinstance(value, dict):
+        for name, each in value.items():
+            value[name] = _scrubbed(each)
+    elif isinstance(value, list):
+        value[:] = [_scrubbed(each) for each in value]
+    return value
 
 
 def without_query_text(address: str) -> str:

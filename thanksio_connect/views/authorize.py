@@ -13,6 +13,7 @@ from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_http_methods
 
 from ..client.interruption import is_interruption
+from ..client.tokens import Secret
 from ..exceptions import ThanksIOConfigurationError
 from ..flows.addresses import connected_url, login_url, own_url, requested_next, safe_next
 from ..flows.authorize import check_ready, start_authorization
@@ -104,7 +105,8 @@ def _return_from_own_site(request: HttpRequest, response: AuthorizationResponse)
 
     A page of our own navigates here once more, which the browser sees as same-site. It needs no script.
     """
-    context = {"continue_url": f"{request.path}?{response.query_again().reveal()}"}
+    # A callable, which the template calls: who records the context, as tracers do, gets no address.
+    context = {"continue_url": Secret(f"{request.path}?{response.query_again().reveal()}").reveal}
     page = render(request, "thanksio_connect/callback_bounce.html", context)
     page["Referrer-Policy"] = "no-referrer"  # the next page's scripts could read this address; no form needs it here
     return page
