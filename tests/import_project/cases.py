@@ -151,7 +151,8 @@ class TestTable:
     def _table(self):
         with connection.cursor() as cursor:
             cursor.execute(
-                "CREATE TABLE old_tokens (owner varchar(99), access varchar(99), refresh varchar(99), until varchar(99))"
+                "CREATE TABLE old_tokens (owner varchar(99), access varchar(99), refresh varchar(99), "
+                "until varchar(99))"
             )
         yield
         with connection.cursor() as cursor:

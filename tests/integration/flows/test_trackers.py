@@ -70,7 +70,8 @@ else:
     from django.test import AsyncRequestFactory
     scope = AsyncRequestFactory().get(ADDRESS).scope
     scope["headers"] = [(b"host", b"testserver")] + [
-        (name.removeprefix("HTTP_").replace("_", "-").lower().encode(), value.encode()) for name, value in headers.items()]
+        (name.removeprefix("HTTP_").replace("_", "-").lower().encode(), value.encode())
+        for name, value in headers.items()]
     async def main():
         communicator = ApplicationCommunicator(get_asgi_application(), scope)
         await communicator.send_input({"type": "http.request"})
