@@ -146,7 +146,9 @@ def test_every_template_is_documented_with_its_blocks():
     assert documented == in_the_code
 
 
-@pytest.mark.parametrize("name", ["connected", "disconnected", "tokens_refreshed", "refresh_failed", "reconnect_required"])
+@pytest.mark.parametrize(
+    "name", ["connected", "disconnected", "tokens_refreshed", "refresh_failed", "reconnect_required"]
+)
 def test_every_signal_is_documented(name):
     assert hasattr(signals, name)
     assert f"`{name}`" in text("templates.md")

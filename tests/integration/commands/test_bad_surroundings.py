@@ -1,4 +1,4 @@
-"""Each command with a database that is down, no tables, a wrong key, no secret, a closed pipe: a sentence, no traceback."""
+"""Each command with a database that is down, no tables, a wrong key, no secret, a closed pipe ends with a sentence."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Each renewal for which thanks.io was asked ends in one signal with its outcome and duration; receivers of the docs."""
+"""A renewal for which thanks.io was asked ends in one signal with outcome and duration; the pages' receivers."""
 
 import contextlib
 import re

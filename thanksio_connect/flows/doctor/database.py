@@ -48,9 +48,7 @@ def _missing_migrations(alias: str) -> list[str]:
     label = apps.get_app_config("thanksio_connect").label
     loader = MigrationLoader(connections[alias])
     return sorted(
-        name
-        for app, name in loader.disk_migrations
-        if app == label and (app, name) not in loader.applied_migrations
+        name for app, name in loader.disk_migrations if app == label and (app, name) not in loader.applied_migrations
     )
 
 
