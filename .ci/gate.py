@@ -26,6 +26,10 @@ MAY_SKIP = {
     "postgres": r"^PostgreSQL |^(?!.*needs .*PostgreSQL).*(SQLite|MariaDB)|THANKSIO_TEST_RESTART",
     "mariadb": r"^MariaDB |^(?!.*needs .*MariaDB).*(SQLite|PostgreSQL)",
 }
+# Parts of their own have these: with the linters installed, and beside thanks.io's document.
+ELSEWHERE = r"|(mypy|pyright) is not installed|OpenAPI document is not here"
+# Django 5.2 has no tasks, and later ones do.
+DJANGO = {"oldest": "|needs Django 6.0", "newest": "|needs a Django without tasks"}
 NEWEST_IS_INSTALLED = threading.Event()
 
 
@@ -48,7 +52,7 @@ def axe(lane: str) -> Part:
     )
 
 
-def tests(name: str, python: Path, database: str, *arguments: str, must_run: str) -> Part:
+def tests(name: str, python: Path, database: str, *arguments: str, must_run: str, may_skip: str = "") -> Part:
     return Part(
         f"tests: {name}",
         [python, "-m", "pytest", *arguments],
@@ -57,7 +61,7 @@ def tests(name: str, python: Path, database: str, *arguments: str, must_run: str
             "PYTHONDEVMODE": "1",
             "THANKSIO_RACE_ROUNDS": os.environ.get("THANKSIO_RACE_ROUNDS", "100"),
         },
-        may_skip=MAY_SKIP[database],
+        may_skip=MAY_SKIP[database] + (may_skip or ELSEWHERE + DJANGO["newest"]),
         must_run=must_run,
         is_tests=True,
     )
@@ -70,7 +74,7 @@ def oldest(tree: Path) -> Iterable[Part]:
     yield Part(
         "README: the tests' command (SQLite, browser)",
         [sys.executable, tree / ".ci" / "readme.py", "tests"],
-        may_skip=MAY_SKIP["sqlite"],
+        may_skip=MAY_SKIP["sqlite"] + ELSEWHERE + DJANGO["oldest"],
         must_run=r"tests\.e2e\.test_story",
         is_tests=True,
     )
@@ -80,18 +84,15 @@ def oldest(tree: Path) -> Iterable[Part]:
     yield Part("the demo's walkthrough", [python, "manage.py", "demo", "--walkthrough"])
     yield venv(SCRATCH / "v312", "3.12", "test")
     python = SCRATCH / "v312" / "bin" / "python"
-    few = ("tests/integration", "--ignore=tests/integration/refresh", *NO_DATABASE)
-    yield tests("Python 3.12 on SQLite", python, "sqlite", *few, must_run=r"test_flows_callback")
-    NEWEST_IS_INSTALLED.wait(600)
-    everything = tests(
-        "Python 3.13 on SQLite, browser",
-        NEWEST / "bin" / "python",
-        "sqlite",
-        "-n",
-        "2",
-        must_run=r"tests\.e2e\.test_story",
-    )
-    yield replace(everything, tree=SCRATCH / "tree")
+    yield tests("Python 3.12 on SQLite", python, "sqlite", "tests/unit", must_run=r"test_protocol")
+    NEWEST_IS_INSTALLED.wait(900)
+    python = NEWEST / "bin" / "python"
+    document = "tests/integration/test_openapi_contract.py"
+    yield tests("thanks.io's document", python, "sqlite", document, must_run=r"openapi_contract", may_skip="|^$")
+    every = ("tests/unit", "tests/integration", "--ignore=tests/integration/refresh")
+    newest = tests("Python 3.13 on SQLite, the model at full depth", python, "sqlite", *every, must_run=r"interleavings")
+    newest.environment = {**newest.environment, "THANKSIO_TEST_FULL_DEPTH": "1"}
+    yield newest
 
 
 def newest(tree: Path) -> Iterable[Part]:
@@ -106,6 +107,8 @@ def newest(tree: Path) -> Iterable[Part]:
     yield Part("layers: import-linter", [binaries / "lint-imports"])
     check = "-m django makemigrations --check --dry-run --settings tests.settings --pythonpath ."
     yield Part("migrations: none missing", [python, *check.split()])
+    checked = ("tests/unit/test_client_typing.py", "tests/typing")
+    yield tests("types of a user's project", python, "sqlite", *checked, must_run=r"typing", may_skip="|^$")
     yield Part("docs: no warning", [binaries / "sphinx-build", "-W", "--keep-going", "-q", "docs", SCRATCH / "html"])
     yield Part("wheel: built, checked, used", [python, tree / ".ci" / "wheel.py"])
     for name, database in (("PostgreSQL", "postgres"), ("MariaDB", "mariadb")):

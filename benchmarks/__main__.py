@@ -10,7 +10,7 @@ from benchmarks.database import benchmark_database
 from thanksio_connect.testing.remote import RemoteThanksIO
 
 DATABASES = ("postgres", "sqlite", "mariadb")
-SPEED_PARTS = ("fresh", "refresh", "waiters", "table")
+SPEED_PARTS = ("fresh", "cpu", "refresh", "waiters", "table")
 
 
 def _parser() -> argparse.ArgumentParser:

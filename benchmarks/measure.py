@@ -45,15 +45,21 @@ class Seconds:
     median: float
 
 
-def interleaved(sides: dict[str, Callable[[], object]], *, rounds: int, warm_up: int = 2) -> dict[str, Seconds]:
+def interleaved(
+    sides: dict[str, Callable[[], object]],
+    *,
+    rounds: int,
+    warm_up: int = 2,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, Seconds]:
     """Time each side, the sides taking turns so that both have the same chance of a quiet moment."""
     times: dict[str, list[float]] = {name: [] for name in sides}
     order = list(sides.items())
     for number in range(warm_up + rounds):
         for name, run in order:
-            started = time.perf_counter()
+            started = clock()
             run()
-            spent = time.perf_counter() - started
+            spent = clock() - started
             if number >= warm_up:
                 times[name].append(spent)
         order.append(order.pop(0))
@@ -81,6 +87,21 @@ def statements() -> Iterator[list[str]]:
     finally:
         connection_created.disconnect(watch)
         connections["default"].execute_wrappers.remove(record)
+
+
+@contextmanager
+def connections_opened() -> Iterator[list[str]]:
+    """The vendor of each database connection that is opened meanwhile, by whatever thread."""
+    seen: list[str] = []
+
+    def note(connection: Any, **_: Any) -> None:
+        seen.append(connection.vendor)
+
+    connection_created.connect(note)
+    try:
+        yield seen
+    finally:
+        connection_created.disconnect(note)
 
 
 @contextmanager

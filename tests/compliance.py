@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 TESTS = Path(__file__).parent
@@ -103,6 +104,7 @@ def _tests_in(tree: ast.Module) -> Iterator[tuple[str, ast.FunctionDef]]:
             yield node.name, node
 
 
+@cache
 def proofs() -> dict[Rule, list[str]]:
     """Rule -> the tests that prove it, as ``integration/test_x.py::test_y``, from the source of all tests."""
     found: dict[Rule, list[str]] = {}

@@ -5,7 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.tasks import task
+try:
+    from django.tasks import task
+except ImportError:
+    raise ImportError(
+        "thanksio_connect.django_tasks needs django.tasks, which came with Django 6.0. With an older Django, run "
+        "manage.py refresh_thanksio_tokens from cron, or use thanksio_connect.tasks with Celery."
+    ) from None
 
 from .flows import chunks
 

@@ -6,6 +6,7 @@
     ThanksIOError                        code, retryable
     ├─ OAuthError                        InvalidState · InvalidGrant · InvalidTokenResponse
     ├─ TransportError                    NotSent · OutcomeUnknown · Throttled (retry_after)
+    ├─ UnsendableValue(TypeError)        field
     ├─ APIError                          status_code, code, errors, request_id
     │     Unauthorized 401 · PaymentRequired 402 · Forbidden 403 · NotFound 404 · Conflict 409
     │     InvalidRequest 400/422 · RateLimited 429 · ServerError 5xx
@@ -132,12 +133,24 @@ class Throttled(TransportError):
         super().__init__(sentence, code=code)
 
 
+class UnsendableValue(ThanksIOError, TypeError):
+    """A value that can't be written as JSON. Nothing was sent. ``field`` says where it stands, never what it is."""
+
+    sentence = "A value can't be sent to thanks.io."
+    code = "unsendable_value"
+
+    def __init__(self, field: str, problem: str) -> None:
+        self.field = field
+        super().__init__(f"The value of {field or 'the body'} can't be sent to thanks.io: it {problem}.")
+
+
 class APIError(ThanksIOError):
     """thanks.io's API answered with an error status.
 
     ``code`` is thanks.io's machine-readable code where it gave one (else one of ours); ``errors`` maps a field name
     to messages, or ``""`` to general ones; both are data for the caller and stand in no log line and no ``str()``.
-    ``message`` is thanks.io's own sentence, unescaped. ``request_id`` helps thanks.io's support.
+    ``message`` is thanks.io's own sentence, unescaped. ``request_id`` helps thanks.io's support. ``details`` holds
+    what else the answer names by id: after a 409 the ``mailing_list_id`` or ``order_id`` of the first purchase.
     """
 
     sentence = "thanks.io's API refused the request."
@@ -153,12 +166,14 @@ class APIError(ThanksIOError):
         errors: Mapping[str, Sequence[str]] | None = None,
         request_id: str | None = None,
         retry_after: float | None = None,
+        details: Mapping[str, int] | None = None,
     ) -> None:
         self.status_code = status_code
         self.message = message
         self.errors = {field: list(messages) for field, messages in (errors or {}).items()}
         self.request_id = request_id
         self.retry_after = retry_after
+        self.details = dict(details or {})
         super().__init__(f"{sentence or self.sentence} (HTTP {status_code})", code=code)
 
 

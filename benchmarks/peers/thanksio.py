@@ -24,10 +24,10 @@ class ThanksIO:
         return int(ThanksIOConnection.objects.connect(user, token_set).pk)
 
     def load(self, pk: int) -> ThanksIOConnection:
-        return ThanksIOConnection.objects.get(pk=pk)
+        return ThanksIOConnection.objects.select_related("tokens").get(pk=pk)
 
     def call(self, held: ThanksIOConnection) -> None:
         held.api.get("/ping")
 
     def refresh_token(self, pk: int) -> str:
-        return ThanksIOConnection.objects.get(pk=pk).refresh_token
+        return self.load(pk).tokens.refresh_token.reveal()

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 
 from benchmarks.measure import Finding, decryptions, statements
+from thanksio_connect.client.tokens import TokenSet
 from thanksio_connect.models import ThanksIOConnection
 from thanksio_connect.testing.minting import mint_access_token, mint_opaque
 
@@ -23,18 +24,16 @@ def measure(*, rounds: int) -> list[Finding]:
     now = datetime.now(UTC)
     token = mint_access_token(user_id="1", client_id="9", issued_at=now.timestamp(), expires_at=now.timestamp() + 3600)
     user = User.objects.create(username="fresh")
-    ThanksIOConnection.objects.create(
-        user=user, access_token=token, refresh_token=mint_opaque(720), expires_at=now + timedelta(hours=1)
-    )
-    row = ThanksIOConnection.objects.get(user=user)
+    ThanksIOConnection.objects.connect(user, TokenSet(token, mint_opaque(720), expires_at=now + timedelta(hours=1)))
+    row = ThanksIOConnection.objects.for_user(user)
     with statements() as queries, decryptions() as decrypted:
         tokens = {row.get_access_token() for _ in range(3)}
     assert tokens == {token}
     fernet = Fernet(settings.FIELD_ENCRYPTION_KEY)
     bare, first, later = [], [], []
-    instances = [ThanksIOConnection.objects.get(user=user) for _ in range(rounds)]
+    instances = [ThanksIOConnection.objects.for_user(user) for _ in range(rounds)]
     for number, row in enumerate(instances):
-        ciphertext = row.__dict__["access_token"].ciphertext
+        ciphertext = row.tokens.access_token.ciphertext
         sides = [(partial(fernet.decrypt, ciphertext), bare), (row.get_access_token, first)]
         for side, times in sides if number % 2 else reversed(sides):
             started = time.perf_counter()

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 import requests
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import connection, transaction
 
-from benchmarks.measure import Finding, Seconds, interleaved, statements
+from benchmarks.measure import Finding, Seconds, connections_opened, interleaved, statements
 from benchmarks.models import HandwrittenConnection
 from thanksio_connect.models import ThanksIOConnection
 from thanksio_connect.testing.remote import RemoteThanksIO
@@ -37,7 +37,7 @@ def by_hand(pk: int) -> str:
 
 def ours(pk: int) -> str:
     """The same, by this package."""
-    row = ThanksIOConnection.objects.get(pk=pk)
+    row = ThanksIOConnection.objects.select_related("tokens").get(pk=pk)
     row.refresh()
     return row.get_access_token()
 
@@ -62,7 +62,7 @@ def measure(thanksio: RemoteThanksIO, *, rounds: int) -> list[Finding]:
     row.refresh()
     with statements() as seen:
         row.refresh()
-    with transaction.atomic(), statements() as seen_in_atomic:
+    with transaction.atomic(), statements() as seen_in_atomic, connections_opened() as opened:
         row.refresh()
     outside = interleaved({"hand": lambda: by_hand(hand), "ours": lambda: ours(row.pk)}, rounds=rounds)
     inside = interleaved(
@@ -73,9 +73,15 @@ def measure(thanksio: RemoteThanksIO, *, rounds: int) -> list[Finding]:
         Finding(
             "refresh in autocommit: statements besides BEGIN and COMMIT",
             len(seen),
-            5,
+            4,
             is_count=True,
             detail=f"{len(seen_in_atomic)} inside atomic()",
+        ),
+        Finding(
+            "refresh inside atomic(): connections besides the caller's",
+            len(opened),
+            0 if connection.vendor == "sqlite" else 2,
+            is_count=True,
         ),
         _ratio("refresh in autocommit / by hand", outside, 1.15),
         _ratio("refresh inside atomic() / by hand", inside, 1.4),

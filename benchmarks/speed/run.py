@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 
 from benchmarks.measure import Finding
-from benchmarks.speed import fresh, refresh, table, waiters
+from benchmarks.speed import cpu, fresh, refresh, table, waiters
 from thanksio_connect.testing.remote import RemoteThanksIO
 
 
@@ -14,6 +14,8 @@ def measure(thanksio: RemoteThanksIO, *, quick: bool, only: str | None = None) -
     findings: list[Finding] = []
     if only in (None, "fresh"):
         findings += fresh.measure(rounds=300 if quick else 1000)
+    if only in (None, "cpu"):
+        findings += cpu.measure(thanksio, rounds=200 if quick else 600)
     if only in (None, "refresh"):
         findings += refresh.measure(thanksio, rounds=15 if quick else 60)
     if only in (None, "waiters") and settings.DATABASE != "sqlite":

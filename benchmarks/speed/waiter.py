@@ -29,7 +29,7 @@ def run_process(inbox: Any, results: Any, barrier: Any) -> None:
 
 def _serve(inbox: Any, results: Any, barrier: Any) -> None:
     while (user_pk := inbox.get()) is not None:
-        row = ThanksIOConnection.objects.get(user_id=user_pk)
+        row = ThanksIOConnection.objects.select_related("tokens").get(user_id=user_pk)
         error = ""
         with statements() as seen:
             barrier.wait(60)

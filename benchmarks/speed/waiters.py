@@ -6,12 +6,14 @@ import multiprocessing
 import statistics
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.models import User
 
 from benchmarks.measure import Finding
 from benchmarks.speed.waiter import THREADS, run_process
+from thanksio_connect.client.tokens import TokenSet
 from thanksio_connect.models import ThanksIOConnection
 from thanksio_connect.testing.remote import RemoteThanksIO
 
@@ -26,12 +28,9 @@ def measure(thanksio: RemoteThanksIO, *, rounds: int) -> list[Finding]:
     with _crowd() as race:
         for number, user in enumerate(users):
             pair = thanksio.call("issue", user_id=str(user.pk), expires_in=-1)
-            ThanksIOConnection.objects.create(
-                user=user,
-                access_token=pair["access_token"],
-                refresh_token=pair["refresh_token"],
-                expires_at=pair["expires_at"],
-            )
+            expires_at = datetime.fromisoformat(pair["expires_at"])
+            token_set = TokenSet(pair["access_token"], pair["refresh_token"], expires_at=expires_at)
+            ThanksIOConnection.objects.connect(user, token_set)
             thanksio.call("next_token", delay=PROVIDER_SECONDS, times=None)
             before = thanksio.call("count", grant_type="refresh_token")
             results = race(user.pk)

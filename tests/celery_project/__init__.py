@@ -12,3 +12,15 @@ TRANSPORT_ALIASES["folder"] = "tests.celery_project.folder:Transport"
 app = Celery("tests")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+@app.task(name="tests.get_token", soft_time_limit=2)
+def get_token(pk: int) -> str:
+    """A project's task that needs a token, and may not take long."""
+    from thanksio_connect.models import ThanksIOConnection
+
+    try:
+        ThanksIOConnection.objects.get(pk=pk).get_access_token()
+    except Exception as error:
+        return type(error).__name__
+    return "no limit"

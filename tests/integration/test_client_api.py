@@ -105,14 +105,14 @@ class TestRequests:
     def test_mail_pieces(self, family, piece):
         with ScriptedServer(answering(200, {"id": 5})) as server:
             mail = getattr(getattr(client(server.url), family), piece)
-            assert mail(message="Hi", recipients=[{"name": "A"}], preview=False, size=None) == {"id": 5}
+            assert mail(message="Hi", recipients=[{"name": "A"}], sub_account=None) == {"id": 5}
             with pytest.raises(TypeError, match=piece):
                 mail()
-            with pytest.raises(TypeError, match=piece):
-                mail(message=None)
+            with pytest.raises(TypeError, match=rf"{piece}\(\) has no field 'mesage'. Did you mean 'message'"):
+                mail(mesage="Hi")
         (request,) = server.requests
         assert request.line == f"POST /api/v2/{family}/{piece} HTTP/1.1"
-        assert json.loads(request.body) == {"message": "Hi", "recipients": [{"name": "A"}], "preview": False}
+        assert json.loads(request.body) == {"message": "Hi", "recipients": [{"name": "A"}], "sub_account": None}
 
 
 class TestAnswers:

@@ -85,7 +85,7 @@ class Soak:
         self.trace_folder = tempfile.TemporaryDirectory()
         self.trace = Trace(Path(self.trace_folder.name) / "trace")
         self.past_grants: list[tuple[int, str]] = []
-        self.pks: dict[int, set[str]] = {}  # of a user's connections
+        self.pks: dict[int, set[str]] = {}  # of a user's token rows
         self.users = [User.objects.create(username=f"soak-{number}") for number in range(users)]
         self.grants: dict[int, Grant] = {}
 
@@ -158,6 +158,7 @@ class Soak:
         result = worker.end()
         self.report.operations += result["done"]
         self.report.errors.update(result["errors"])
+        self.report.counts["calls interrupted"] += result["interrupted"]
         self.report.violations += result["unexpected"]
 
     def disturb(self, workers: list[Worker]) -> None:
@@ -210,10 +211,10 @@ class Soak:
 
     def connect(self, user: User) -> None:
         row = self.thanksio.connect(user)
-        self.grants[user.pk] = self.thanksio.grant_of(row)
+        self.grants[user.pk] = self.thanksio.grant_of(row.tokens.access_token.reveal())
         self.past_grants.append((user.pk, self.grants[user.pk].id))
-        self.pks.setdefault(user.pk, set()).add(str(row.pk))
-        self.trace.write(row.pk, f"connected: v{row.version}, grant {self.grants[user.pk].id}")
+        self.pks.setdefault(user.pk, set()).add(row.tokens.pk)
+        self.trace.write(row.tokens.pk, f"connected: grant {self.grants[user.pk].id}")
 
     def fault(self, record: RequestRecord) -> Fault | None:
         self.asked[record.number] = time.time()
@@ -232,11 +233,11 @@ class Soak:
     def heal(self) -> None:
         """What owners do: connect again where the app asks for it; it must have had a cause."""
         try:
-            dead = list(ThanksIOConnection.objects.filter(status="reconnect_required").select_related("user"))
+            dead = list(ThanksIOConnection.objects.needing_reconnect().select_related("user", "tokens"))
         except DatabaseError:  # SQLite is busy
             return
         for row in dead:
-            if row.updated_at.timestamp() > time.time() - 8:  # a late store may still heal it
+            if row.tokens.last_failed_at.timestamp() > time.time() - 8:  # a late store may still heal it
                 continue
             self.judge(row)
             with contextlib.suppress(DatabaseError):
@@ -244,11 +245,11 @@ class Soak:
 
     def check(self) -> None:
         for user in self.users:
-            row = ThanksIOConnection.objects.filter(user=user).first()
+            row = ThanksIOConnection.objects.select_related("tokens").filter(user=user).first()
             if row is None:
                 continue
             self.judge(row)
-            if row.is_connected and self.thanksio.is_live(row.refresh_token):
+            if row.is_connected and self.thanksio.is_live(row.tokens.refresh_token.reveal()):
                 try:
                     row.refresh(force=True)
                 except ThanksIOError as error:
@@ -261,11 +262,11 @@ class Soak:
     def judge(self, row: ThanksIOConnection) -> None:
         """The row's refresh token is the provider's live one, or the provider's log has a cause for the loss."""
         try:
-            grant = self.thanksio.grant_of(row.refresh_token)
+            grant = self.thanksio.grant_of(row.tokens.refresh_token.reveal())
         except LookupError:
             self.report.violations.append(f"user {row.user_id}: the stored refresh token was never given out")
             return
-        alive = self.thanksio.is_live(row.refresh_token)
+        alive = self.thanksio.is_live(row.tokens.refresh_token.reveal())
         if alive and row.needs_reconnect:
             self.report.violations.append(f"user {row.user_id}: reconnect required while the stored token is live")
         if alive:
@@ -297,7 +298,7 @@ class Soak:
             for record in self.thanksio.token_requests("refresh_token")
             if record.grant_id == grant.id
         ]
-        state = f"{row.status}, {row.last_error_code}, version {row.version}, pairs {len(grant.pairs)}"
+        state = f"{row.status}, {row.last_error_code}, version {row.tokens.version}, pairs {len(grant.pairs)}"
         return f"{state}; its last requests: {told[-4:]}"
 
     def was_killed(self, record: RequestRecord) -> bool:
@@ -311,6 +312,11 @@ class Soak:
         return any(
             process_of(record) == pid and began - AT_WORK_SECONDS < asked < ended for pid, began, ended in self.stopped
         )
+
+    def was_rolled_back(self, before: RequestRecord, record: RequestRecord) -> bool:
+        """Whether the first one's pair was written in a caller's transaction that was undone."""
+        owners = {pk for user, grant in self.past_grants if grant == before.grant_id for pk in self.pks[user]}
+        return self.trace.rewritten(owners, self.asked[before.number], self.asked[record.number] + AT_WORK_SECONDS)
 
     def count_double_spends(self) -> None:
         """A refresh token that was presented again although its first use was answered, and its user lived."""
@@ -329,6 +335,8 @@ class Soak:
                 self.report.counts["spent again after a dead or sleeping holder"] += 1
             elif self.asked[record.number] - self.asked[before.number] > LEASE_SECONDS:
                 self.report.counts["spent again after an expired lease"] += 1  # the row was locked for so long
+            elif self.was_rolled_back(before, record):
+                self.report.counts["spent again after a rollback, before the guard wrote"] += 1
             else:
                 self.violation(f"double spend: requests {before.number} and {record.number}", [before, record])
 

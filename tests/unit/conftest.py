@@ -1,6 +1,11 @@
 """Adds to the summary how much the interleaving tests explored (also under xdist: reports carry it)."""
 
 import pytest
+from hypothesis import settings
+
+# The same examples in each run, and no clock: a busy machine is no failure.
+settings.register_profile("thanksio_connect", derandomize=True, database=None, deadline=None, max_examples=60)
+settings.load_profile("thanksio_connect")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -1,6 +1,8 @@
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict
 
 from thanksio_connect import exceptions
@@ -82,3 +84,31 @@ def test_headers_of_an_error():
 )
 def test_which_401_is_about_the_token(response, expected):
     assert is_token_refused(response) is expected
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=10,
+)
+names = st.sampled_from(["message", "error", "errors", "status", "code", "failure", "order_id", "mailing_list_id"])
+bodies = st.binary(max_size=20) | json_values | st.dictionaries(names, json_values)
+
+
+@given(st.sampled_from([300, 302, *range(400, 430), 500, 503, 599]), bodies, st.text(max_size=20))
+def test_any_answer_becomes_an_error_of_ours(status, body, header):
+    error = api_error(answer(status, body, {"Retry-After": header, "X-Request-Id": header}))
+    assert isinstance(error, exceptions.APIError)
+    assert error.status_code == status
+    assert isinstance(error.message, str)
+    assert all(isinstance(field, str) and messages for field, messages in error.errors.items())
+    assert all(isinstance(text, str) for messages in error.errors.values() for text in messages)
+    assert all(type(value) is int for value in error.details.values())
+    assert error.retry_after is None or 0 <= error.retry_after <= 3600
+    assert error.code in str(error)
+    assert len(str(error)) < 250
+
+
+def test_a_refused_duplicate_names_what_was_bought_before():
+    body = {"message": "Again?", "code": "duplicate_radius_search", "mailing_list_id": 5, "order_id": None}
+    assert api_error(answer(409, body)).details == {"mailing_list_id": 5}

@@ -3,6 +3,7 @@
 import ast
 import inspect
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from thanksio_connect.exceptions import ThanksIOConfigurationError, ThanksIOErro
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DOCS = REPOSITORY / "docs"
-PAGES = [*sorted(DOCS.glob("*.md")), *(REPOSITORY / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"))]
+PAGES = [*sorted(DOCS.rglob("*.md")), *(REPOSITORY / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"))]
 # How the settings table words a default that is not a literal.
 SAID_DEFAULTS = {
     "THANKSIO_CLIENT_ID": "required",
@@ -158,7 +159,7 @@ def test_every_signal_is_documented(name):
 def test_python_in_the_pages_compiles(page):
     for block in re.findall(r"```(?:{code-block} )?python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
         code = re.sub(r"^:\w+:.*\n", "", block, flags=re.MULTILINE).replace("…", "...")
-        compile(inspect.cleandoc(code), page.name, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        compile(textwrap.dedent(code), page.name, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

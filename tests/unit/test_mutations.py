@@ -1,29 +1,29 @@
 """Break each invariant of the refresh engine on purpose: the search through the interleavings finds it.
 
-================================================  =====================================================================
-mutation                                          what is found
-================================================  =====================================================================
-no lease                                          two workers spend one token
-store in the caller's transaction, no guard       the rollback drops a live pair
-store by lease owner instead of version           a late holder ends without the pair that it got
-verdict by status code                            a wrong client secret calls a living connection dead
-no re-read before the verdict                     dead although a living worker holds the live pair
-no re-read before a taken over token is spent     two workers spend one token: the lease's holder was only slow
-a request that begins after its lease was over    the same
-a pair that waits for the row's lock is not kept  its holder's death drops it; who has the lock spends its token
-no retry of the write                             the database hiccups, and the pair is gone
-a late store does not heal the verdict            dead although the stored token lives
-``fail()`` overwrites                             the row goes back to the spent pair
-the verdict bumps the version                     a late holder ends with a dead token
-an unknown outcome is not recorded                a lost reply is taken for the user's revocation
-a takeover is not recorded                        the same, after a holder's death
-no version check after a claim's separate read    a reconnect's pair is spent, and the new one not stored
-refresh anyway when waiting took too long         a spent token is presented
-no look into the journal                          the same, between a rollback and its guard
-no question whether the lock was held             the same, when the session died before the entry was seen
-what the first sending came to is forgotten       the journal, or the row, loses an unknown outcome
-a late failure takes an unknown outcome back      a lost reply is taken for the user's revocation
-================================================  =====================================================================
+=============================================  ========================================================================
+mutation                                       what is found
+=============================================  ========================================================================
+no lease                                       two workers spend one token
+no guard                                       the rollback drops a live pair
+store by lease owner instead of version        a late holder ends without the pair that it got
+verdict by status code                         a wrong client secret calls a living connection dead
+verdict at first sight                         dead although a living worker holds the live pair
+a request that begins after its lease was over  two workers spend one token
+no retry of the write                          the database hiccups, and the pair is gone
+a late store does not heal the verdict         dead although the stored token lives
+``fail()`` overwrites                          the row goes back to the spent pair
+the verdict bumps the version                  the version does not tell whether the tokens changed
+an unknown outcome is not recorded             a lost reply is taken for the user's revocation
+the second sending forgets it                  the same, when that meets a wrong client secret
+a takeover is not recorded                     the same, after a holder's death
+no version check after a claim's read          a pair is spent that this worker does not know
+a reconnect keeps the primary key              the old grant's pair is written over the new one
+refresh anyway when waiting took too long      a spent token is presented
+an interruption sends again                    the same
+an interruption drops the pair                 a live pair is dropped
+an interruption keeps the lease                a lease is left behind by a living worker
+an interruption forgets the answer             a lost reply is taken for the user's revocation
+=============================================  ========================================================================
 
 Each mutation is run against the faults that it takes, and each time the unmutated engine passes the same search.
 Mutations of the real statements on a database are in ``tests/integration/test_model_conformance.py``.
@@ -33,65 +33,53 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import pytest
-from thanksio_connect.refresh.row import Failure, Row
-from thanksio_connect.refresh.steps import Claim, Current, Load, Pause, Post, Request, Store
 
 from tests.unit.model.explorer import explore
 from tests.unit.model.provider import Token
-from tests.unit.model.rows import ModelRow, Seen, Statements
-from tests.unit.model.state import AUTOCOMMIT, CALLERS, SQLITE, Caller, Scenario, Violation
+from tests.unit.model.rows import ModelKey, ModelRow, Statements
+from tests.unit.model.state import CALLERS, PARTED, Caller, Scenario, Violation
+from thanksio_connect.client.tokens import TokenSet
 from thanksio_connect.exceptions import InvalidGrant, RefreshInProgress, ThanksIOConfigurationError
 from thanksio_connect.refresh import protocol
+from thanksio_connect.refresh.protocol import (
+    Claim,
+    Conversation,
+    Current,
+    Fail,
+    Load,
+    Pause,
+    Post,
+    Release,
+    Request,
+    Store,
+)
+from thanksio_connect.refresh.token_row import Failure
 
 
 class NoLease(Statements):
-    def take(self, row: ModelRow | None, me: int, version: int) -> tuple[ModelRow | None, bool, bool]:
-        if row is None or row.version != version:
-            return row, False, False
-        return row._replace(lease=me, lease_lives=True), True, False
+    def claim(self, row: Any, key: ModelKey, me: int, *, outcome_is_unknown: bool) -> tuple[ModelRow | None, bool]:
+        free = row and row.without_lease()
+        return super().claim(free, key, me, outcome_is_unknown=outcome_is_unknown)
 
 
 class NoGuard(Statements):
     guards_rollback = False
 
 
-class NoLookIntoTheJournal(Statements):
-    minds_journal = False
-
-
-class NoQuestionAfterTheEntry(Statements):
-    confirms_lock = False
-
-
-class PairIsNotKept(Statements):
-    keeps_pair = False
-
-
 class LateRequestIsSent(Statements):
     minds_lateness = False
 
 
-class FirstSendingForgotten(Statements):
-    remembers_first_sending = False
-
-
-class LateFailureTakesBack(Statements):
-    def fail(self, row: ModelRow | None, me: int, version: int, seen: Row | Seen, failure: Failure) -> ModelRow | None:
-        after = super().fail(row, me, version, seen, failure)
-        if after is None or after == row or after.lease is not None:
-            return row
-        return after._replace(unknown=seen.outcome_unknown or failure.outcome_unknown)
+class NoRetryOfTheWrite(Statements):
+    retries_store = False
 
 
 class StoreByLeaseOwner(Statements):
-    def store(self, row: ModelRow | None, me: int, version: int, token: Token, rejections: int) -> ModelRow | None:
-        if row is not None and row.lease != me:
-            return row
-        return super().store(row, me, version, token, rejections)
+    def store(self, row: ModelRow | None, key: ModelKey, me: int, token: Token) -> ModelRow | None:
+        return row if row is not None and row.lease != me else super().store(row, key, me, token)
 
 
 class VerdictByStatusCode(Statements):
@@ -99,173 +87,162 @@ class VerdictByStatusCode(Statements):
         return InvalidGrant() if isinstance(reply, ThanksIOConfigurationError) else reply  # "it was a 401"
 
 
-class NoRetryOfTheWrite(Statements):
-    retries_store = False
-
-
 class LateStoreDoesNotHeal(Statements):
-    def store(self, row: ModelRow | None, me: int, version: int, token: Token, rejections: int) -> ModelRow | None:
-        stored = super().store(row, me, version, token, rejections)
+    def store(self, row: ModelRow | None, key: ModelKey, me: int, token: Token) -> ModelRow | None:
+        stored = super().store(row, key, me, token)
         return stored if row is None or stored is None else stored._replace(dead=row.dead)
 
 
 class FailOverwrites(Statements):
-    def fail(self, row: ModelRow | None, me: int, version: int, seen: Row, failure: Failure) -> ModelRow | None:
-        before: ModelRow = seen.values["model"]  # as ``instance.save()`` would
-        return None if row is None else super().fail(before._replace(lease=me), me, version, seen, failure)
+    def fail(self, row: ModelRow | None, key: ModelKey, me: int, seen: ModelRow, failure: Failure) -> ModelRow | None:
+        return None if row is None else super().fail(seen._replace(lease=me), key, me, seen, failure)  # save()
 
 
 class VerdictBumpsTheVersion(Statements):
-    def conclude(self, row: ModelRow | None, version: int, code: str) -> ModelRow | None:
-        after = super().conclude(row, version, code)
-        return after if after == row or after is None else after._replace(version=version + 1)
+    def conclude(self, row: ModelRow | None, key: ModelKey, code: str) -> ModelRow | None:
+        after = super().conclude(row, key, code)
+        return after if after == row or after is None else after._replace(version=key.version + 1)
 
 
 class UnknownOutcomeForgotten(Statements):
-    def fail(self, row: ModelRow | None, me: int, version: int, seen: Row, failure: Failure) -> ModelRow | None:
-        failure = replace(failure, outcome_unknown=False)
-        seen = Row(values={**seen.values, "outcome_unknown": False})
-        return super().fail(row, me, version, seen, failure)
+    def fail(self, row: ModelRow | None, key: ModelKey, me: int, seen: ModelRow, failure: Failure) -> ModelRow | None:
+        after = super().fail(row, key, me, seen, failure)
+        return after and after._replace(unknown=False)
+
+
+class SecondSendingForgets(Statements):
+    def claim(self, row: Any, key: ModelKey, me: int, *, outcome_is_unknown: bool) -> tuple[ModelRow | None, bool]:
+        return super().claim(row, key, me, outcome_is_unknown=False)
 
 
 class TakeoverForgotten(Statements):
-    def take(self, row: ModelRow | None, me: int, version: int) -> tuple[ModelRow | None, bool, bool]:
-        after, taken, taken_over = super().take(row, me, version)
-        if taken and row is not None and after is not None:
-            after = after._replace(unknown=row.unknown)
-        return after, taken, taken_over
+    def claim(self, row: Any, key: ModelKey, me: int, *, outcome_is_unknown: bool) -> tuple[ModelRow | None, bool]:
+        after, taken = super().claim(row, key, me, outcome_is_unknown=outcome_is_unknown)
+        return (after._replace(unknown=row.unknown or outcome_is_unknown) if taken and after else after), taken
 
 
 class NoVersionCheckAfterTheClaim(Statements):
-    def read_after_take(self, row: ModelRow | None, taken: bool, version: int) -> bool:
-        return taken and row is not None
+    def read_after_claim(self, row: ModelRow | None, taken: bool, key: ModelKey) -> tuple[bool, ModelRow | None]:
+        found = self.find(row, key)
+        return taken and found is not None, found
 
 
-def without_second_look(version: int, request: Request, *, before_verdict: bool = True) -> Generator[Any, Any, Current]:
-    """The real protocol, with each second look skipped over that comes after (or before) the first request."""
+class KeepsTheLease(Statements):
+    def release(self, row: ModelRow | None, key: ModelKey, me: int) -> ModelRow | None:
+        return row
+
+
+class ReconnectKeepsThePrimaryKey(Statements):
+    def find(self, row: ModelRow | None, key: ModelKey) -> ModelRow | None:
+        return row
+
+
+def verdict_at_first_sight(version: int, request: Request) -> Generator[Any, Any, Current]:
+    """The real protocol, with each second look skipped over."""
     conversation = protocol.renewal(version, request)
-    step = next(conversation)
-    row: Row | None = None
-    has_posted = False
+    step: Any = next(conversation)
+    row = None
     try:
         while True:
-            has_posted = has_posted or isinstance(step, Post)
-            if isinstance(step, Pause) and step.second_look and has_posted == before_verdict:
-                step = conversation.send(True)
-                assert isinstance(step, Load)
+            if isinstance(step, Pause) and step.second_look:
+                conversation.send(True)
                 step = conversation.send(row)
                 continue
             result = yield step
             if isinstance(step, Claim):
-                row = result[1]
+                row = result.row
             step = conversation.send(result)
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]
 
 
-def refresh_anyway(version: int, request: Request) -> Generator[Any, Any, Current]:
+def refresh_anyway(version: int, request: Request) -> Conversation:
     """The real protocol, but whoever waited in vain spends the token all the same."""
     try:
         return (yield from protocol.renewal(version, request))
     except RefreshInProgress:
+        yield Pause(second_look=True)
         row = yield Load()
         if row.version != version:
             return Current(row)
         reply = yield Post(row)
         if isinstance(reply, Exception):
             raise
-        _stored, row = yield Store(reply, 0)
-        return Current(row, renewed=True)
+        stored = yield Store(reply)
+        return Current(stored.row, renewed=True)
 
 
+def sends_again(row: Any, reply: Any) -> Any:
+    return protocol.last_step(row, reply) if row is None or isinstance(reply, Exception) else Post(row)
+
+
+def drops_the_pair(row: Any, reply: Any) -> Any:
+    return Release() if isinstance(reply, TokenSet) else protocol.last_step(row, reply)
+
+
+def forgets_the_answer(row: Any, reply: Any) -> Any:
+    step = protocol.last_step(row, reply)
+    return Release() if isinstance(step, Fail) else step
+
+
+ONE = (Caller(),)
 TWO = (Caller(), Caller())
+FORCED = (Caller(), Caller(Request(force=True)))
 IN_TRANSACTION = (Caller(), Caller(place=CALLERS))
-THREE = (Caller(), Caller(place=SQLITE), Caller(place=CALLERS))
 
 
 @dataclass(frozen=True)
 class Mutation:
-    """What is broken, where it takes what faults, and what must be found."""
+    """What is broken, which faults it takes, and what must be found."""
 
     found: str
     mutant: Any
     callers: tuple[Caller, ...] = TWO
     faults: tuple[str, ...] = ()
-    has_journal: bool = True
+    part: str = "statements"
 
     def scenario(self) -> Scenario:
         """The search, unmutated."""
-        return Scenario(self.callers, frozenset(self.faults), len(self.faults), has_journal=self.has_journal)
+        return Scenario(self.callers, frozenset(self.faults), len(self.faults))
 
 
 DROPPED = "A live pair was dropped while its holder lives"
 SPENT = "A spent token was presented"
-DEAD_TOKEN = "A worker ended with a dead token"
 WRONG_REASON = "A dead grant after an unknown outcome was recorded as invalid_grant"
+DEAD_BUT_LIVES = "The row is called dead while its stored token lives"
 MUTATIONS = {
     "no lease": Mutation(SPENT, NoLease()),
-    "store in the caller's transaction": Mutation(DROPPED, NoGuard(), IN_TRANSACTION, ("rollback",), has_journal=False),
-    "no look into the journal": Mutation(SPENT, NoLookIntoTheJournal(), IN_TRANSACTION, ("rollback",)),
-    "no question whether the lock was held": Mutation(
-        SPENT, NoQuestionAfterTheEntry(), IN_TRANSACTION, ("session dies",)
-    ),
-    "first sending forgotten by the journal": Mutation(
-        "The journal forgets", FirstSendingForgotten(), IN_TRANSACTION, ("reply lost", "session dies")
-    ),
-    "first sending forgotten by the row": Mutation(
-        WRONG_REASON, FirstSendingForgotten(), THREE, ("reply lost", "session dies")
-    ),
-    "a late failure takes it back": Mutation(
-        WRONG_REASON,
-        LateFailureTakesBack(),
-        (Caller(place=CALLERS), Caller(place=CALLERS), Caller()),
-        ("rollback", "not sent", "lease expires", "reply lost"),
-    ),
+    "no guard": Mutation(DROPPED, NoGuard(), IN_TRANSACTION, ("rollback",)),
     "store by lease owner": Mutation(
-        "A worker ended with the version that it knew", StoreByLeaseOwner(), TWO, ("lease expires",)),
-    "verdict by status code": Mutation(
-        "The row is called dead while its stored token lives", VerdictByStatusCode(), TWO, ("misconfigured",)
+        "A worker ended with the version that it knew", StoreByLeaseOwner(), TWO, ("lease expires", "slow holder")
     ),
-    "no re-read before the verdict": Mutation(
-        "dead while a living worker holds its live pair", without_second_look, IN_TRANSACTION,
-        ("journal fails", "rollback"),
-    ),
-    "no re-read before a taken over token is spent": Mutation(
-        SPENT, partial(without_second_look, before_verdict=False), TWO, ("lease expires",)
+    "verdict by status code": Mutation(DEAD_BUT_LIVES, VerdictByStatusCode(), TWO, ("misconfigured",)),
+    "verdict at first sight": Mutation(
+        "dead while a living worker holds its live pair", verdict_at_first_sight, TWO, ("lease expires",), "protocol"
     ),
     "a late request": Mutation(SPENT, LateRequestIsSent(), TWO, ("lease expires",)),
-    "a waiting pair is not kept, and its holder dies": Mutation(
-        DROPPED, PairIsNotKept(), IN_TRANSACTION, ("crash",)
-    ),
-    "a waiting pair is not kept, and its lease expires": Mutation(
-        SPENT, PairIsNotKept(), IN_TRANSACTION, ("lease expires",)
-    ),
-    "no re-read, after a rollback": Mutation(
-        "dead while a living worker holds its live pair",
-        without_second_look,
-        IN_TRANSACTION,
-        ("rollback",),
-        has_journal=False,
-    ),
-    "no retry of the write": Mutation(DROPPED, NoRetryOfTheWrite(), (Caller(),), ("store fails",)),
-    "late store does not heal": Mutation(
-        "The row is called dead while its stored token lives",
-        LateStoreDoesNotHeal(),
-        TWO,
-        ("lease expires", "slow holder"),
-    ),
-    "fail() overwrites": Mutation("The row went back", FailOverwrites(), TWO, ("lease expires", "request lost")),
-    "verdict bumps the version": Mutation(
-        DEAD_TOKEN, VerdictBumpsTheVersion(), TWO, ("lease expires", "slow holder")
-    ),
-    "unknown outcome forgotten": Mutation(
-        WRONG_REASON, UnknownOutcomeForgotten(), TWO, ("reply lost", "not sent")
-    ),
+    "no retry of the write": Mutation(DROPPED, NoRetryOfTheWrite(), ONE, ("store fails",)),
+    "late store does not heal": Mutation(DEAD_BUT_LIVES, LateStoreDoesNotHeal(), TWO, ("lease expires", "slow holder")),
+    "fail() overwrites": Mutation("The row went back", FailOverwrites(), TWO, ("lease expires", "not sent", "crash")),
+    "verdict bumps the version": Mutation("The version does not tell", VerdictBumpsTheVersion(), TWO, ("revoke",)),
+    "unknown outcome forgotten": Mutation(WRONG_REASON, UnknownOutcomeForgotten(), FORCED, ("reply lost", "not sent")),
+    "the second sending forgets": Mutation(WRONG_REASON, SecondSendingForgets(), TWO, ("reply lost", "misconfigured")),
     "takeover forgotten": Mutation(WRONG_REASON, TakeoverForgotten(), TWO, ("crash",)),
     "no version check after the claim": Mutation(
-        DEAD_TOKEN, NoVersionCheckAfterTheClaim(), (Caller(place=SQLITE),), ("reconnect",)
+        "A worker ended with", NoVersionCheckAfterTheClaim(), (Caller(place=PARTED), Caller()), ("lease expires",)
     ),
-    "refresh anyway": Mutation(SPENT, refresh_anyway, (Caller(), Caller(place=AUTOCOMMIT)), ("impatience",)),
+    "a reconnect keeps the primary key": Mutation(
+        "The row went back", ReconnectKeepsThePrimaryKey(), ONE, ("reconnect",)
+    ),
+    "refresh anyway": Mutation(SPENT, refresh_anyway, TWO, ("impatience",), "protocol"),
+    "an interruption sends again": Mutation(SPENT, sends_again, TWO, ("interruption",), "last_step"),
+    "an interruption drops the pair": Mutation(DROPPED, drops_the_pair, ONE, ("interruption",), "last_step"),
+    "an interruption keeps the lease": Mutation(
+        "A lease was left behind by a living worker", KeepsTheLease(), ONE, ("interruption",)
+    ),
+    "an interruption forgets the answer": Mutation(
+        WRONG_REASON, forgets_the_answer, TWO, ("reply lost", "interruption"), "last_step"
+    ),
 }  # fmt: skip
 
 
@@ -273,8 +250,7 @@ MUTATIONS = {
 def test_the_search_finds_the_mutation_and_nothing_without_it(name: str) -> None:
     mutation = MUTATIONS[name]
     explore(mutation.scenario())
-    part = "statements" if isinstance(mutation.mutant, Statements) else "protocol"
     with pytest.raises(Violation) as violation:
-        explore(replace(mutation.scenario(), **{part: mutation.mutant}))
+        explore(replace(mutation.scenario(), **{mutation.part: mutation.mutant}))
     assert mutation.found in violation.value.text
     assert violation.value.schedule

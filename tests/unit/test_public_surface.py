@@ -9,7 +9,9 @@ from django.urls import reverse
 
 from thanksio_connect import exceptions, models, signals, testing
 from thanksio_connect.client.api import ThanksIOClient
-from thanksio_connect.client.mailers import Mailers
+from thanksio_connect.client.listing import Listing, Page
+from thanksio_connect.client.resources.recipients import CreatedRecipients
+from thanksio_connect.client.resources.resource import Resource
 from thanksio_connect.client.tokens import TokenSet
 from thanksio_connect.models import ConnectionTokens, ThanksIOConnection
 from thanksio_connect.templatetags.thanksio_connect import register
@@ -26,6 +28,28 @@ def own(module: object) -> set[str]:
         for name, item in vars(module).items()
         if not name.startswith("_") and getattr(item, "__module__", "") == module.__name__
     }
+
+
+MAIL_PIECES = {"giftcard", "magnacard", "notecard", "postcard", "windowedletter", "windowlessletter"}
+RESOURCES = {
+    "estimate": MAIL_PIECES,
+    "giftcard_brands": {"grouped", "list"},
+    "handwriting_styles": {"list"},
+    "image_templates": {"list"},
+    "mailing_lists": {"buy_radius_search", "count_radius_search", "create", "delete", "get", "list", "recipients"},
+    "message_templates": {"create", "delete", "get", "list", "update"},
+    "order_items": {"invalidate_giftcard"},
+    "orders": {"cancel", "items", "list", "replay", "track"},
+    "recipients": {"create", "create_multiple", "delete", "delete_by_address", "get", "update"},
+    "send": MAIL_PIECES,
+    "sub_accounts": {"create", "delete", "get", "list", "update"},
+    "webhooks": {"create", "delete", "list", "update"},
+}
+CLIENT = ThanksIOClient.with_bearer_token("TOKEN")
+
+
+def resources_of(client: ThanksIOClient) -> dict[str, Resource]:
+    return {name: item for name, item in vars(client).items() if isinstance(item, Resource)}
 
 
 def test_the_exceptions():
@@ -54,6 +78,7 @@ def test_the_exceptions():
         "TokenUndecryptable",
         "TransportError",
         "Unauthorized",
+        "UnsendableValue",
     }
 
 
@@ -138,8 +163,19 @@ def test_the_properties_and_states_of_a_connection():
 
 
 def test_the_api_client():
-    assert public(ThanksIOClient) == {"delete", "get", "patch", "post", "put"}
-    assert public(Mailers) == {"giftcard", "magnacard", "notecard", "postcard", "windowedletter", "windowlessletter"}
+    assert public(ThanksIOClient) == {
+        "delete",
+        "get",
+        "paced",
+        "patch",
+        "post",
+        "put",
+        "rate_limit",
+        "with_bearer_token",
+    }
+    assert {name: public(type(item)) for name, item in resources_of(CLIENT).items()} == RESOURCES
+    assert inspect.ismethod(CLIENT.build_image_template)
+    assert public(Listing) == {"pages"}
     assert list(inspect.signature(TokenSet).parameters) == [
         "access_token",
         "refresh_token",
@@ -189,7 +225,10 @@ PUBLIC = [
     *(getattr(exceptions, name) for name in sorted(own(exceptions))),
     *(getattr(models, name) for name in models.__all__),
     ThanksIOClient,
-    Mailers,
+    *(type(item) for item in resources_of(CLIENT).values()),
+    Listing,
+    Page,
+    CreatedRecipients,
     TokenSet,
     *(getattr(testing, name) for name in testing.__all__),
 ]

@@ -11,6 +11,7 @@ import pytest
 from django.utils import timezone
 
 from thanksio_connect.refresh import schedule
+from thanksio_connect.refresh.token_row import Row
 
 OBTAINED = datetime(2026, 1, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -22,8 +23,7 @@ def connection(*, age: timedelta = timedelta(0), left: timedelta | None = timede
     values = {
         "expires_at": None if left is None else now + left,
         "next_refresh_at": now + timedelta(days=1),
-        "connected_at": now - age,
-        "last_refreshed_at": None,
+        "obtained_at": now - age,
         "failure_count": 0,
         "status": "connected",
     }
@@ -95,7 +95,7 @@ def test_the_leeway_is_never_more_than_half_of_the_lifetime(lifetime: int) -> No
 
 def test_the_lifetime_counts_from_the_last_renewal() -> None:
     renewed = timezone.now() - MINUTE
-    row = connection(age=timedelta(days=300), left=4 * MINUTE, last_refreshed_at=renewed)
+    row = connection(age=timedelta(days=300), left=4 * MINUTE, obtained_at=renewed)
     assert not schedule.needs_renewal(row)
 
 
@@ -121,12 +121,13 @@ def test_expired_is_expired() -> None:
 
 @pytest.mark.parametrize(("age", "is_recent"), [(1, True), (55, True), (65, False)])
 def test_a_storm_is_a_minute(age: int, is_recent: bool) -> None:
-    assert schedule.is_recent(timezone.now() - timedelta(seconds=age)) is is_recent
-    assert not schedule.is_recent(None)
+    renewed = Row({"last_refreshed_at": datetime.now(UTC) - timedelta(seconds=age)})
+    assert renewed.was_renewed_lately is is_recent
+    assert not Row({"last_refreshed_at": None}).was_renewed_lately
 
 
-def test_moments_are_kept_as_the_project_keeps_them(settings: Any) -> None:
-    assert schedule.as_stored(OBTAINED) == OBTAINED
-    assert schedule.as_stored(None) is None
-    settings.USE_TZ = False
-    assert schedule.as_stored(OBTAINED) == datetime(2025, 12, 31, 19, 0)  # New York
+def test_a_backoff_needs_a_failure_that_counts() -> None:
+    later = datetime.now(UTC) + MINUTE
+    assert 55 < Row({"failure_count": 1, "next_refresh_at": later}).backoff_seconds <= 60
+    assert Row({"failure_count": 0, "next_refresh_at": later}).backoff_seconds == 0
+    assert Row({"failure_count": 1, "next_refresh_at": later - 2 * MINUTE}).backoff_seconds == 0

@@ -1,104 +1,170 @@
-"""The client of thanks.io's API v2. A POST may cost money: nothing is ever sent twice by itself.
-
-The one exception is a request that was refused with 401 ``Unauthenticated``: thanks.io did nothing, so it is
-sent once more with a renewed token.
-"""
+"""The client of thanks.io's API v2. A POST may cost money: nothing but a read is ever sent again by itself."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from .api_errors import api_error, invalid_response, is_token_refused
-from .auth import BearerAuth
-from .mailers import Mailers
+from .calls import MAX_BODY_BYTES, Caller, TokenSource
+from .rate_limit import DOCUMENTED_PER_MINUTE, Pacer, RateLimit
+from .resources.catalogue import GiftcardBrands, HandwritingStyles
+from .resources.estimate import Estimate
+from .resources.mailing_lists import MailingLists
+from .resources.orders import OrderItems, Orders
+from .resources.recipients import Recipients
+from .resources.send import Send
+from .resources.sub_accounts import SubAccounts
+from .resources.templates import DynamicImages, ImageTemplates, MessageTemplates
+from .resources.webhooks import Webhooks
+from .retries import RetryPolicy
 from .tokens import Secret
-from .transport import MIB, Response, Transport, load_json
-from .urls import join_api_url
+from .transport import Transport
 
-MAX_BODY_BYTES = 32 * MIB
-"""A page of 10,000 recipients is some megabytes."""
+__all__ = ["DEFAULT_API_URL", "MAX_BODY_BYTES", "RateLimit", "RetryPolicy", "ThanksIOClient", "TokenSource"]
 
-_BINARY_TYPES = ("image/", "application/pdf", "application/octet-stream")
-
-
-class TokenSource(Protocol):
-    """Where the client has its access token from: a connection, or whatever can do the same."""
-
-    def get_access_token(self) -> str:
-        """A usable access token."""
-
-    def renew(self, rejected_access_token: Secret) -> None:
-        """See to it that the next token is another than the rejected one, or raise."""
+DEFAULT_API_URL = "https://api.thanks.io/api/v2"
 
 
 class ThanksIOClient:
-    """Calls the API as one connected account.
+    """Calls the API as one account, by resource: ``api.orders.list()``, ``api.send.postcard(...)``.
 
-    ``get``, ``post``, ``put``, ``patch`` and ``delete`` give back the decoded JSON, None for an empty answer,
-    or bytes for an image. They raise the :class:`~thanksio_connect.exceptions.APIError` tree, ``NotSent`` and
-    ``OutcomeUnknown``, whatever the token source raises, and ValueError for a path that leaves ``api_url``.
+    ``get``, ``post``, ``put``, ``patch`` and ``delete`` are for what has no method yet. Each call raises the
+    :class:`~thanksio_connect.exceptions.APIError` tree, ``NotSent``, ``OutcomeUnknown`` and whatever the token source
+    raises; before anything is sent, ``UnsendableValue``, and ValueError or TypeError for a path or an id that is none.
+    A read is tried again within reason (``retries``); the rest is sent once, or again after 401 ``Unauthenticated``.
     """
 
-    def __init__(self, *, api_url: str, transport: Transport, tokens: TokenSource) -> None:
-        self.send = Mailers(self, "/send")
-        self.estimate = Mailers(self, "/estimate")
-        self._api_url = api_url
-        self._transport = transport
-        self._tokens = tokens
-
-    def get(self, path: str, *, params: Mapping[str, Any] | None = None, json: object = None) -> Any:
-        """Read. ``path`` is sent as given: ``/mailing-lists/`` ends with a slash, ``/webhooks`` does not."""
-        return self._call("GET", path, params, json)
-
-    def post(self, path: str, *, params: Mapping[str, Any] | None = None, json: object = None) -> Any:
-        """Create. After ``OutcomeUnknown`` or ``ServerError`` look before you send it again."""
-        return self._call("POST", path, params, json)
-
-    def put(self, path: str, *, params: Mapping[str, Any] | None = None, json: object = None) -> Any:
-        """Replace, or cancel an order."""
-        return self._call("PUT", path, params, json)
-
-    def patch(self, path: str, *, params: Mapping[str, Any] | None = None, json: object = None) -> Any:
-        """Change."""
-        return self._call("PATCH", path, params, json)
-
-    def delete(self, path: str, *, params: Mapping[str, Any] | None = None, json: object = None) -> Any:
-        """Delete."""
-        return self._call("DELETE", path, params, json)
-
-    def _call(self, method: str, path: str, params: Mapping[str, Any] | None, json: object) -> Any:
-        url = join_api_url(self._api_url, path)
-        access_token = Secret(self._tokens.get_access_token())
-        response = self._send(method, url, params, json, access_token)
-        if is_token_refused(response):
-            self._tokens.renew(access_token)
-            renewed_token = Secret(self._tokens.get_access_token())
-            if renewed_token != access_token:
-                response = self._send(method, url, params, json, renewed_token)
-        if not 200 <= response.status < 300:
-            raise api_error(response)
-        return _decode(response)
-
-    def _send(
-        self, method: str, url: str, params: Mapping[str, Any] | None, json: object, access_token: Secret
-    ) -> Response:
-        return self._transport.send(
-            method,
-            url,
-            params=params,
-            json=json,
-            auth=BearerAuth(access_token),
-            max_body_bytes=MAX_BODY_BYTES,
+    def __init__(
+        self,
+        *,
+        api_url: str,
+        transport: Transport,
+        tokens: TokenSource,
+        connection_id: object = None,
+        retries: RetryPolicy | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """``connection_id`` stands in the log record of each call."""
+        self._use(
+            Caller(
+                api_url=api_url,
+                transport=transport,
+                tokens=tokens,
+                connection_id=connection_id,
+                retries=retries,
+                sleep=sleep,
+            )
         )
 
+    @classmethod
+    def with_bearer_token(
+        cls, token: str, *, api_url: str = DEFAULT_API_URL, transport: Transport | None = None
+    ) -> ThanksIOClient:
+        """A client of one's own account, by a personal bearer token from the thanks.io dashboard.
 
-def _decode(response: Response) -> Any:
-    if response.status == 204 or not response.body:
-        return None
-    if response.headers.get("Content-Type", "").lower().startswith(_BINARY_TYPES):
-        return response.body
-    value, is_json = load_json(response.body)
-    if not is_json:
-        raise invalid_response(response)
-    return value
+        There is no connection and nothing to renew: a 401 raises Unauthorized.
+        """
+        return cls(api_url=api_url, transport=transport or Transport(), tokens=_BearerToken(Secret(token)))
+
+    def paced(self, *, per_minute: float = DOCUMENTED_PER_MINUTE) -> ThanksIOClient:
+        """The same client for a sweep in the background: it spreads its calls evenly, and waits out a 429.
+
+        Its reads wait for a minute at most where thanks.io asks to. Use one and the same for the whole sweep.
+        """
+        client = object.__new__(type(self))
+        client._use(self._caller.paced(Pacer(per_minute), RetryPolicy(attempts=5, longest_wait_seconds=60)))
+        return client
+
+    @property
+    def rate_limit(self) -> RateLimit | None:
+        """What the last answer to this client said of the rate limit; None before, or if it said nothing."""
+        return self._caller.rate_limit
+
+    def get(
+        self,
+        path: str,
+        *,
+        ids: Mapping[str, int | str] | None = None,
+        params: Mapping[str, Any] | None = None,
+        json: object = None,
+    ) -> Any:
+        """Read. ``path`` is sent as given: ``/mailing-lists/`` ends with a slash, ``/webhooks`` does not.
+
+        What comes from a user goes through ``ids``, which can't leave its place:
+        ``get("/orders/{order_id}/track", ids={"order_id": text})``.
+        """
+        return self._caller.raw("GET", path, ids, params, json)
+
+    def post(
+        self,
+        path: str,
+        *,
+        ids: Mapping[str, int | str] | None = None,
+        params: Mapping[str, Any] | None = None,
+        json: object = None,
+    ) -> Any:
+        """Create. After ``OutcomeUnknown`` or ``ServerError`` look before you send it again."""
+        return self._caller.raw("POST", path, ids, params, json)
+
+    def put(
+        self,
+        path: str,
+        *,
+        ids: Mapping[str, int | str] | None = None,
+        params: Mapping[str, Any] | None = None,
+        json: object = None,
+    ) -> Any:
+        """Replace, or cancel an order."""
+        return self._caller.raw("PUT", path, ids, params, json)
+
+    def patch(
+        self,
+        path: str,
+        *,
+        ids: Mapping[str, int | str] | None = None,
+        params: Mapping[str, Any] | None = None,
+        json: object = None,
+    ) -> Any:
+        """Change."""
+        return self._caller.raw("PATCH", path, ids, params, json)
+
+    def delete(
+        self,
+        path: str,
+        *,
+        ids: Mapping[str, int | str] | None = None,
+        params: Mapping[str, Any] | None = None,
+        json: object = None,
+    ) -> Any:
+        """Delete."""
+        return self._caller.raw("DELETE", path, ids, params, json)
+
+    def _use(self, caller: Caller) -> None:
+        self._caller = caller
+        self.send = Send(caller)
+        self.estimate = Estimate(caller)
+        self.orders = Orders(caller)
+        self.order_items = OrderItems(caller)
+        self.recipients = Recipients(caller)
+        self.mailing_lists = MailingLists(caller)
+        self.image_templates = ImageTemplates(caller)
+        self.message_templates = MessageTemplates(caller)
+        self.sub_accounts = SubAccounts(caller)
+        self.handwriting_styles = HandwritingStyles(caller)
+        self.giftcard_brands = GiftcardBrands(caller)
+        self.webhooks = Webhooks(caller)
+        self.build_image_template = DynamicImages(caller).build_image_template
+
+
+class _BearerToken:
+    """A token that is never renewed."""
+
+    def __init__(self, token: Secret) -> None:
+        self._token = token
+
+    def get_access_token(self) -> str:
+        return self._token.reveal()
+
+    def renew(self, rejected_access_token: Secret) -> None:
+        """There is no other: the 401 comes through."""

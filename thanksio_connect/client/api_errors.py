@@ -56,6 +56,7 @@ def api_error(response: Response) -> APIError:
         errors=errors,
         request_id=_request_id(response),
         retry_after=parse_retry_after(response.headers.get("Retry-After")),
+        details=_details(body),
     )
 
 
@@ -82,6 +83,11 @@ def is_token_refused(response: Response) -> bool:
     if isinstance(message, str) and message.strip().rstrip(".").lower() == "unauthenticated":
         return True
     return 'error="invalid_token"' in response.headers.get("WWW-Authenticate", "")
+
+
+def _details(body: dict[str, Any]) -> dict[str, int]:
+    """A refused duplicate names what the first request made: ``mailing_list_id``, ``order_id``."""
+    return {name: value for name, value in body.items() if name.endswith("_id") and type(value) is int}
 
 
 def _code(body: dict[str, Any], response: Response) -> str | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 from urllib.parse import SplitResult, unquote, urlsplit
 
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f\\]")
+_HIDDEN = re.compile(r"%2f|%25", re.IGNORECASE)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -20,6 +22,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+@functools.lru_cache(maxsize=64)
 def is_secure_url(url: str) -> bool:
     """Whether the URL is absolute, https (or http to a loopback host) and free of credentials and tricks."""
     if _UNSAFE.search(url) or " " in url:
@@ -38,7 +41,9 @@ def join_api_url(api_url: str, path: str) -> str:
     """The URL of an API path, exactly as given (trailing slashes matter), always below ``api_url``.
 
     An absolute URL (a pagination link) is accepted only from the same origin and below the same base path:
-    the bearer token goes wherever this points to. Raises ValueError otherwise.
+    the bearer token goes wherever this points to. Raises ValueError otherwise, and for ``.`` and ``..`` segments
+    (also encoded), backslashes, ``@``, control characters, a fragment, ``//`` at the start, ``%2F`` and ``%25``.
+    Slashes and a query are the caller's own: text of a user's can bring them in, so it goes through ``ids``.
     """
     if not isinstance(path, str):
         raise TypeError("The path must be a str such as '/mailing-lists/'.")
@@ -64,6 +69,8 @@ def join_api_url(api_url: str, path: str) -> str:
     decoded = unquote(target.path)
     if _UNSAFE.search(decoded) or "@" in decoded or {".", ".."} & set(decoded.split("/")):
         raise ValueError("The path must not have '.' or '..' segments, '@', backslashes or control characters.")
+    if _HIDDEN.search(target.path):
+        raise ValueError("The path must not have an encoded slash ('%2F') or an encoded percent sign ('%25').")
     return url
 
 

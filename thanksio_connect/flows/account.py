@@ -11,12 +11,11 @@ from typing import Any
 
 from django.views.decorators.debug import sensitive_variables
 
-from ..client.api import ThanksIOClient
-from ..client.interruption import is_interruption
+from ..client.api import RetryPolicy, ThanksIOClient
 from ..client.tokens import Secret, TokenSet
 from ..client.transport import Transport, TransportConfig
 from ..conf import app_settings
-from ..exceptions import ReconnectRequired
+from ..exceptions import ReconnectRequired, ThanksIOConfigurationError, ThanksIOError
 
 logger = logging.getLogger("thanksio_connect")
 
@@ -40,17 +39,16 @@ class _NewToken:
 
 @sensitive_variables()
 def find_thanksio_user_id(token_set: TokenSet) -> str:
-    """The account's user id, or an empty string. Takes three seconds at most and raises interruptions alone."""
+    """The account's user id, or an empty string. Takes three seconds at most, and raises nothing of ours."""
     try:
         client = ThanksIOClient(
             api_url=app_settings.api_url,
             transport=Transport(_TIME_BUDGET),
             tokens=_NewToken(Secret(token_set.access_token)),
+            retries=RetryPolicy(attempts=1),
         )
         return _first_user_id(client.get("/mailing-lists/", params={"items_per_page": 1}))
-    except Exception as error:
-        if is_interruption(error):
-            raise
+    except (ThanksIOError, ThanksIOConfigurationError) as error:
         logger.info("The thanks.io account of a new connection is not known: %s.", type(error).__name__)
         return ""
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 from django.db import DatabaseError, InterfaceError, OperationalError
 
+from ..client.deadline import now
 from ..conf import app_settings, oauth_config
 from ..exceptions import ThanksIOConfigurationError, Throttled
 from ..models import ConnectionTokens
@@ -58,7 +58,7 @@ class BulkRefresh:
         self.selection = selection
         self.limit = limit
         self.stop = stop or threading.Event()
-        ends = None if time_budget is None else time.monotonic() + time_budget.total_seconds()
+        ends = None if time_budget is None else now() + time_budget.total_seconds()
         per_minute = app_settings.rate_limit_per_minute if rate_per_minute is None else rate_per_minute
         self.pace = Pace(per_minute, self.stop, ends, tick=self._keep_lease)
         self.progress = progress
@@ -107,12 +107,12 @@ class BulkRefresh:
         taken = SweepLease.take()
         if isinstance(taken, Held):
             raise SweptElsewhere(taken)
-        self._lease, self._kept_at, self._resume_after = taken, time.monotonic(), taken.resume_after
+        self._lease, self._kept_at, self._resume_after = taken, now(), taken.resume_after
 
     def _keep_lease(self) -> None:
-        if self._lease is None or time.monotonic() - self._kept_at < RENEW_SECONDS:
+        if self._lease is None or now() - self._kept_at < RENEW_SECONDS:
             return
-        self._kept_at = time.monotonic()
+        self._kept_at = now()
         try:
             is_ours = self._lease.keep(self._resume_after)
         except (DatabaseError, InterfaceError) as error:
@@ -169,9 +169,13 @@ class BulkRefresh:
             return False
         if self._crew is None:
             return True
+        busy = self._crew.busy  # first: those that end meanwhile are counted as sent before they are no longer busy
         left = self._workers if self.limit is None else min(self.limit - self._sent, self._workers)
-        # Those that end meanwhile are counted as sent before they are no longer busy.
-        return self._crew.wait_until_fewer(left, TICK_SECONDS) and self._crew.busy < left
+        if busy >= left:
+            self._crew.wait_until_fewer(busy, TICK_SECONDS)
+        else:
+            self._crew.raise_error()
+        return busy < left
 
     def _ask_by_chance(self) -> None:
         """So many failed: is it they, or everything?"""

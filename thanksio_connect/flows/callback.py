@@ -19,6 +19,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
+from ..client.deadline import now
 from ..client.interruption import is_interruption
 from ..client.oauth import OAuthClient
 from ..client.tokens import Secret, TokenSet
@@ -88,7 +89,8 @@ def finish_authorization(request: HttpRequest, response: AuthorizationResponse) 
     Raises :class:`InvalidState` where the state is not this user's, and else :class:`Unfinished` with an
     :class:`InvalidState`, another :class:`OAuthError`, a :class:`TransportError`,
     :class:`ThanksIOConfigurationError` or :class:`TokenUndecryptable`. An existing connection is touched by a
-    success only. Whatever something raises into this thread meanwhile goes on its way once the tokens are stored.
+    success only. Whatever something raises into this thread meanwhile is raised once the tokens are stored, as
+    :class:`~thanksio_connect.flows.code_exchange.Interrupted`.
     """
     since = started.started_at(request, response.state_digest)
     try:
@@ -190,11 +192,11 @@ def _finished_elsewhere(request: HttpRequest, since: datetime) -> Outcome:
     connections = ThanksIOConnection.objects.using(router.db_for_write(ThanksIOConnection))
     made_since = connections.filter(user_id=request.user.pk, connected_at__gte=since)
     is_old = since + timedelta(seconds=app_settings.state_ttl_seconds) <= timezone.now()
-    deadline = time.monotonic() + _WAIT_SECONDS
+    deadline = now() + _WAIT_SECONDS
     while not made_since.exists():
         if is_old:
             raise InvalidState(code="expired_state")
-        if time.monotonic() >= deadline:
+        if now() >= deadline:
             raise OAuthError("This authorization was used already.", code="already_used")
         time.sleep(_POLL_SECONDS)
     return Outcome(Answer.ALREADY_CONNECTED)

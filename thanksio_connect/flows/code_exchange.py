@@ -14,7 +14,7 @@ from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest
 from django.views.decorators.debug import sensitive_variables
 
-from ..client.interruption import Errand, find_interruption
+from ..client.interruption import Errand, find_interruption, is_interruption
 from ..client.tokens import TokenSet
 from ..exceptions import ThanksIOConfigurationError, ThanksIOError
 from ..models import ThanksIOConnection
@@ -30,12 +30,18 @@ OWN_ERRORS = (ThanksIOError, ThanksIOConfigurationError, DatabaseError, Interfac
 INTERRUPTIONS = 10
 
 
+class Interrupted(BaseException):
+    """Carries an exception of somebody else's past every handler of ours; the view raises that."""
+
+    def __init__(self, exception: BaseException) -> None:
+        self.exception = exception
+        super().__init__(type(exception).__name__)
+
+
 class CodeExchange:
     """One code, exchanged once, and its tokens, stored once."""
 
-    def __init__(
-        self, request: HttpRequest, response: AuthorizationResponse, exchange: Callable[[], TokenSet]
-    ) -> None:
+    def __init__(self, request: HttpRequest, response: AuthorizationResponse, exchange: Callable[[], TokenSet]) -> None:
         self._request = request
         self._response = response
         self._errand = Errand(exchange)
@@ -46,12 +52,12 @@ class CodeExchange:
     def finish(self) -> ThanksIOConnection:
         """Return the stored connection.
 
-        Raises the exchange's error or, after a CRITICAL log record, the database's. An interruption is raised once the
+        Raises the exchange's error or, after a CRITICAL log record, the database's; :class:`Interrupted` once the
         tokens are stored, in place of whatever else there is to return or to raise.
         """
         outcome = self._put_off(self._connect)
         if self._interruption is not None:
-            raise self._interruption
+            raise Interrupted(self._interruption)
         if isinstance(outcome, BaseException):
             raise outcome
         assert outcome is not None
@@ -59,7 +65,7 @@ class CodeExchange:
 
     @sensitive_variables()
     def _connect(self) -> ThanksIOConnection | BaseException | None:
-        """Await the tokens and store them; return the exchange's error. None: they stood already. May be called again."""
+        """Await the tokens and store them; return the error of the exchange. None: they stood. May be called again."""
         token_set = self._errand.wait()
         if not isinstance(token_set, TokenSet):
             started.forget(self._request, self._response.state_digest)
@@ -100,4 +106,4 @@ class CodeExchange:
             self._request.user.pk,
             type(self._interruption).__name__,
         )
-        raise self._interruption
+        raise Interrupted(self._interruption) if is_interruption(self._interruption) else self._interruption

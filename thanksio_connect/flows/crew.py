@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 from django.db import connections, router
 
-from ..conf import prepare_session
+from ..conf import app_settings
 from ..models import ConnectionTokens
 from ..refresh import database_facts as facts
 
@@ -45,13 +45,16 @@ class Crew(Generic[T]):
         self._error: BaseException | None = None
         self.busy = 0
 
-    def wait_until_fewer(self, count: int, timeout_seconds: float) -> bool:
-        """Wait until fewer than so many jobs are under way. Raises what one raised that nobody foresaw."""
+    def wait_until_fewer(self, count: int, timeout_seconds: float) -> None:
+        """Wait until fewer than so many jobs are under way."""
         with self._change:
-            is_so = self._change.wait_for(lambda: self.busy < count or self._error is not None, timeout_seconds)
-            if self._error is not None:
-                raise self._error
-            return is_so
+            self._change.wait_for(lambda: self.busy < count or self._error is not None, timeout_seconds)
+        self.raise_error()
+
+    def raise_error(self) -> None:
+        """Raise what one raised that nobody foresaw."""
+        if self._error is not None:
+            raise self._error
 
     def hand(self, job: T) -> None:
         """Let a thread do it; there is a place."""
@@ -78,7 +81,7 @@ class Crew(Generic[T]):
         try:
             while (job := self._jobs.get()) is not None:
                 try:
-                    if not is_prepared and (prepare := prepare_session()) is not None:
+                    if not is_prepared and (prepare := app_settings.prepare_session) is not None:
                         prepare(connections[alias])
                     is_prepared = not has_pool
                     self._handle(job)

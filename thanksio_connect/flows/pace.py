@@ -6,10 +6,10 @@ One thread waits for turns; others may ask everybody to wait, and return turns i
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 
+from ..client.deadline import now
 from . import sweep
 
 # Turns are taken from the database by the block: for half a second.
@@ -46,7 +46,7 @@ class Pace:
     @property
     def is_over(self) -> bool:
         """Whether the run's time is up, or will be before anybody may send again."""
-        return self._ends is not None and max(time.monotonic(), self._held_until) >= self._ends
+        return self._ends is not None and max(now(), self._held_until) >= self._ends
 
     def wait(self) -> bool:
         """Wait for this request's turn. Returns False when the run was stopped, or its time is up before."""
@@ -54,7 +54,7 @@ class Pace:
             turn = self._next_turn()
             if self._ends is not None and turn >= self._ends:
                 return False
-            left = max(turn, self._held_until) - time.monotonic()
+            left = max(turn, self._held_until) - now()
             if left <= 0 and not self._must_wait():
                 with self._lock:
                     # A wait that was asked for just now has taken the turns away.
@@ -68,13 +68,13 @@ class Pace:
 
     def hold(self, seconds: float) -> None:
         """Let nobody send for so long, in any process."""
-        self._wait_until(time.monotonic() + seconds)
+        self._wait_until(now() + seconds)
         sweep.ask_to_wait(seconds)
 
     def return_turn(self) -> None:
         """Nothing was sent: the turn is the next one's."""
         with self._lock:
-            self._turns.appendleft(time.monotonic())
+            self._turns.appendleft(now())
 
     def close(self) -> None:
         """Give back the turns that are left."""
@@ -88,18 +88,17 @@ class Pace:
         with self._lock:
             if self._turns:
                 return self._turns[0]
-        begins = time.monotonic() + sweep.take_turns(self._block, self.interval_seconds)
+        begins = now() + sweep.take_turns(self._block, self.interval_seconds)
         with self._lock:
             self._turns.extend(begins + number * self.interval_seconds for number in range(self._block))
             return self._turns[0]
 
     def _must_wait(self) -> bool:
         """Whether thanks.io asked another process to wait."""
-        now = time.monotonic()
-        if now - self._looked_at < LOOK_SECONDS:
+        if now() - self._looked_at < LOOK_SECONDS:
             return False
         seconds = sweep.wait_seconds()
-        self._looked_at = time.monotonic()
+        self._looked_at = now()
         if seconds:
             self._wait_until(self._looked_at + seconds)
         return bool(seconds)

@@ -20,6 +20,7 @@ from ..refresh.token_row import Status, new_id
 T = TypeVar("T")
 PAGE_SIZE = 200
 Page = list[ConnectionTokens]
+Rows = Callable[[str], QuerySet[ConnectionTokens]]
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class Selection:
 
     def _due_pages(self) -> Iterator[Page]:
         last: tuple[datetime, str] | None = None
-        while page := read(lambda using: self._due_page(using, last)):  # noqa: B023
+        while page := _read_rows(lambda using: self._due_page(using, last)):  # noqa: B023
             before, last = last, (page[-1].next_refresh_at, page[-1].pk)  # the engine brings the instance up to date
             if last == before:
                 return  # a time that somebody wrote by hand, on SQLite, which compares text
@@ -100,10 +101,10 @@ class Selection:
         return page
 
 
-def _pages_by_key(rows: Callable[[str], QuerySet[ConnectionTokens]], after: str = "", until: str = "") -> Iterator[Page]:
+def _pages_by_key(rows: Rows, after: str = "", until: str = "") -> Iterator[Page]:
     """The rows by primary key, which a renewal does not change."""
     ends = Q(pk__lte=until) if until else Q()
-    while page := read(lambda using: list(rows(using).filter(ends, pk__gt=after).order_by("pk")[:PAGE_SIZE])):  # noqa: B023
+    while page := _read_rows(lambda using: list(rows(using).filter(ends, pk__gt=after).order_by("pk")[:PAGE_SIZE])):  # noqa: B023
         after = page[-1].pk
         yield page
 
@@ -118,7 +119,7 @@ def some_rows(count: int) -> Page:
         found = list(rows.filter(pk__gte=start)[:count])
         return found + list(rows.filter(pk__lt=start)[: count - len(found)])
 
-    return read(step)
+    return _read_rows(step)
 
 
 def read(step: Callable[[str], T]) -> T:
@@ -126,7 +127,15 @@ def read(step: Callable[[str], T]) -> T:
     alias = router.db_for_write(ConnectionTokens)
     if facts.in_transaction(alias):
         return step(alias)
-    return sessions.on_any_session(alias, step)
+    return sessions.committed(alias, step)
+
+
+def _read_rows(step: Callable[[str], Page]) -> Page:
+    """Read rows that belong to the project's database, also when another session had to read them."""
+    alias, rows = router.db_for_write(ConnectionTokens), read(step)
+    for tokens in rows:
+        tokens._state.db = tokens.connection._state.db = alias
+    return rows
 
 
 def _with_connections(using: str) -> QuerySet[ConnectionTokens]:

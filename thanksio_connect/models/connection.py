@@ -143,7 +143,10 @@ class ThanksIOConnection(models.Model):
     def api(self) -> ThanksIOClient:
         """A client for API v2 with this connection's bearer token, renewed when thanks.io refuses it."""
         return ThanksIOClient(
-            api_url=app_settings.api_url, transport=Transport(transport_config()), tokens=_Bearer(self)
+            api_url=app_settings.api_url,
+            transport=Transport(transport_config()),
+            tokens=_Bearer(self),
+            connection_id=self.pk,
         )
 
 

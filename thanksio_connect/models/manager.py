@@ -110,7 +110,7 @@ class ThanksIOConnectionManager(models.Manager["ThanksIOConnection"].from_querys
             if facts.in_transaction(using):
                 granted = self._grant(user_pk, values, account, using)
             else:
-                granted = sessions.on_any_session(
+                granted = sessions.committed(
                     using,
                     lambda session: self._grant(user_pk, values, account, session),
                     budget_seconds=sessions.STORE_BUDGET_SECONDS,
@@ -178,7 +178,7 @@ class ThanksIOConnectionManager(models.Manager["ThanksIOConnection"].from_querys
             write(using)
         else:
             try:
-                sessions.on_any_session(using, write)
+                sessions.committed(using, write)
             except (DatabaseError, InterfaceError) as error:
                 logger.warning("The thanks.io account's name could not be stored (%s).", type(error).__name__)
         connection.thanksio_user_id = thanksio_user_id

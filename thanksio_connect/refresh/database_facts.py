@@ -16,9 +16,9 @@ from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 try:
-    from django.db.backends.postgresql.psycopg_any import IsolationLevel
+    from django.db.backends.postgresql.psycopg_any import IsolationLevel, is_psycopg3
 except ImportError:  # no driver for PostgreSQL, so no PostgreSQL
-    IsolationLevel = None  # type: ignore[assignment, misc]
+    IsolationLevel, is_psycopg3 = None, False  # type: ignore[assignment, misc]
 
 SQLITE_RETURNS_FROM = (3, 35)
 # SQLite's default, in seconds, as the sqlite3 module and so Django have it.
@@ -49,7 +49,8 @@ def obstacle_beside_a_transaction(alias: str) -> str:
     connection = connections[alias]
     if connection.vendor == "sqlite":
         return "SQLite has one writer at a time"
-    if connection.vendor == "mysql" and connection.isolation_level == "serializable":  # type: ignore[attr-defined]
+    level = str(connection.settings_dict["OPTIONS"].get("isolation_level"))
+    if connection.vendor == "mysql" and level.lower() == "serializable":
         return "it is SERIALIZABLE, so MariaDB has locked what it read"
     return ""
 
@@ -62,7 +63,9 @@ def has_one_writer(alias: str) -> bool:
 def private_settings(base: BaseDatabaseWrapper) -> dict[str, Any]:
     """The settings of a private session: outside any pool, in autocommit, at the isolation that the engine expects."""
     options = {
-        name: value for name, value in base.settings_dict["OPTIONS"].items() if name not in ("pool", "isolation_level")
+        name: value
+        for name, value in base.settings_dict["OPTIONS"].items()
+        if name not in ("pool", "isolation_level", "server_side_binding")
     }
     if base.vendor == "postgresql":  # the server's or the role's default may be another
         options["isolation_level"] = IsolationLevel.READ_COMMITTED
@@ -85,17 +88,27 @@ def drop_if_dead(connection: BaseDatabaseWrapper) -> None:
 
 
 def own_transaction(alias: str) -> AbstractContextManager[object]:
-    """A transaction or a savepoint. On SQLite a transaction would read first and then fail to write."""
+    """A savepoint in the caller's transaction. Outside one nothing: each message to the database is a transaction.
+
+    Where PostgreSQL's parameters are bound by the server, a message holds one statement, and no lock wait beside it.
+    """
     connection = connections[alias]
-    if connection.vendor == "sqlite" and not connection.in_atomic_block:
-        return nullcontext()
-    return transaction.atomic(using=alias)
+    binds_on_server = connection.vendor == "postgresql" and connection.settings_dict["OPTIONS"].get(
+        "server_side_binding"
+    )
+    return transaction.atomic(using=alias) if binds_on_server or in_transaction(alias) else nullcontext()
 
 
 def commit_after_rollback(connection: BaseDatabaseWrapper) -> None:
     """Commit what was written between Django's ROLLBACK and its switch back to autocommit."""
     if not connection.in_atomic_block:
         connection._commit()  # type: ignore[attr-defined]
+
+
+def end_if_open(connection: BaseDatabaseWrapper) -> None:
+    """End a transaction that ``close()`` with autocommit off may have left open: we would wait for its locks."""
+    if not connection.in_atomic_block and not connection.autocommit:
+        connection._rollback()  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
@@ -143,16 +156,26 @@ def returns_updated_row(connection: BaseDatabaseWrapper) -> bool:
 
 
 @contextmanager
+def executed(
+    connection: BaseDatabaseWrapper, sql: str, parameters: list[Any], *, lock_wait_seconds: float
+) -> Iterator[Any]:
+    """Execute a statement that waits so long for somebody else's lock; yields the cursor, at the statement's result."""
+    with lock_wait(connection, lock_wait_seconds) as begins_with, connection.cursor() as cursor:
+        cursor.execute(begins_with + sql, parameters)
+        if is_psycopg3 and begins_with.startswith("SET LOCAL"):
+            cursor.nextset()
+        yield cursor
+
+
+@contextmanager
 def lock_wait(connection: BaseDatabaseWrapper, seconds: float) -> Iterator[str]:
     """Bound how long the statement inside waits for somebody else's lock; yields what the statement begins with.
 
-    PostgreSQL has no default bound (MariaDB's is 50 seconds, SQLite's 5): there a transaction must be open, and the
-    bound lasts as long as that. MySQL keeps its own.
+    PostgreSQL has no default bound (MariaDB's is 50 seconds, SQLite's 5): there the bound lasts as long as the
+    transaction, which is the open one, or else the message. MySQL keeps its own.
     """
     if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute(f"SET LOCAL lock_timeout = '{max(1, round(1000 * seconds))}ms'")
-        yield ""
+        yield _postgresql_lock_wait(connection, seconds)
     elif connection.vendor == "mysql":
         is_mariadb = connection.mysql_is_mariadb  # type: ignore[attr-defined]
         yield f"SET STATEMENT innodb_lock_wait_timeout={int(seconds)} FOR " if is_mariadb else ""
@@ -165,6 +188,15 @@ def lock_wait(connection: BaseDatabaseWrapper, seconds: float) -> Iterator[str]:
                 cursor.execute(f"PRAGMA busy_timeout = {round(1000 * _busy_timeout(connection))}")
     else:
         yield ""
+
+
+def _postgresql_lock_wait(connection: BaseDatabaseWrapper, seconds: float) -> str:
+    statement = f"SET LOCAL lock_timeout = '{max(1, round(1000 * seconds))}ms'; "
+    if not connection.in_atomic_block:
+        return statement
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+    return ""
 
 
 def _busy_timeout(connection: BaseDatabaseWrapper) -> float:

@@ -17,16 +17,16 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
-
-from django.db import connections
 
 from ..exceptions import RefreshInProgress
 from . import database_facts as facts
 from . import sessions, statements
+from .protocol import Claim, Conclude, Fail, Load, Release
 from .rollback_guard import Guard
-from .statements import Claimed, Stored
-from .token_row import Failure, Key, Row, new_id
+from .statements import Claimed, Lease, Stored
+from .token_row import Key, Row, new_id
 
 logger = logging.getLogger("thanksio_connect")
 
@@ -40,6 +40,7 @@ SESSION_WAIT_SECONDS = 2.0
 class Place:
     """The caller is in autocommit: each step is committed on its connection, or over private sessions."""
 
+    on_callers, on_private = True, True
     may_wait = True
     second_look_seconds = 0.5
     lock_wait_seconds = 5.0  # how long a claim waits for somebody else's lock on the row
@@ -49,54 +50,53 @@ class Place:
         self.key = key
         self.lease_id = new_id()
         self.lease_seconds = lease_seconds
-        self.is_urgent = is_urgent
         self.claimed_at = 0.0  # on the monotonic clock
+        self.claim_budget_seconds = sessions.STEP_BUDGET_SECONDS
+        if not is_urgent:  # what lives is handed out at once
+            self.lock_wait_seconds, self.claim_budget_seconds = LIVING_LOCK_WAIT_SECONDS, 0.0
 
     def commit(self, step: Callable[[str], T], *, budget_seconds: float = sessions.STEP_BUDGET_SECONDS) -> T:
         """Run one short, repeatable step; it is committed when this returns."""
-        return sessions.on_any_session(self.alias, step, budget_seconds=budget_seconds)
+        return sessions.committed(
+            self.alias, step, on_callers=self.on_callers, on_private=self.on_private, budget_seconds=budget_seconds
+        )
 
-    def load(self) -> Row | None:
+    def load(self, step: Load) -> Row | None:
         """Read the row as committed."""
-        return sessions.read(self.alias, lambda using: statements.load(using, self.key))
+        return self.commit(lambda using: statements.load(using, self.key))
 
-    def claim(self) -> Claimed:
+    def claim(self, step: Claim) -> Claimed:
         """Take the lease. Raises RefreshInProgress if somebody has the row locked."""
         self.claimed_at = time.monotonic()
-        budget = sessions.STEP_BUDGET_SECONDS if self.is_urgent else 0.0  # what lives is handed out at once
-        return self.commit(self._claim, budget_seconds=budget)
+        return sessions.committed(
+            self.alias,
+            partial(statements.claim, key=self.key, lease=self.lease(step)),
+            on_callers=self.on_callers,
+            on_private=self.on_private,
+            budget_seconds=self.claim_budget_seconds,
+        )
 
-    def _claim(self, using: str) -> Claimed:
-        wait = self.lock_wait_seconds if self.is_urgent else LIVING_LOCK_WAIT_SECONDS
-        try:
-            return statements.claim(using, self.key, self.lease_id, self.lease_seconds, lock_wait_seconds=wait)
-        except sessions.LOST_IN_TRANSIT as error:
-            # A conflict is tried again on a session of its own, where there is one.
-            if facts.is_lock_error(error) or (facts.is_conflict(error) and not self.may_wait):
-                raise RefreshInProgress(code="row_locked") from error
-            raise
+    def lease(self, step: Claim) -> Lease:
+        """What a claim asks for."""
+        return Lease(self.lease_id, self.lease_seconds, self.lock_wait_seconds, step.outcome_is_unknown)
 
     def store(self, values: dict[str, Any], after_commit: Callable[[], object]) -> Stored:
         """Make the pair durable, whatever it takes; ``after_commit`` runs once it is."""
-        stored = self.commit(self._store(values), budget_seconds=sessions.STORE_BUDGET_SECONDS)
+        write = partial(statements.store, key=self.key, values=values)
+        stored = self.commit(write, budget_seconds=sessions.STORE_BUDGET_SECONDS)
         if stored.stands:
             after_commit()
         return stored
 
-    def _store(self, values: dict[str, Any]) -> Callable[[str], Stored]:
-        return lambda using: statements.store(using, self.key, values)
-
-    def fail(self, row: Row, failure: Failure) -> Row:
+    def fail(self, step: Fail) -> Row:
         """Give the lease back and record why."""
-        return self.commit(lambda using: statements.fail(using, self.key, self.lease_id, row, failure))
+        return self.commit(lambda using: statements.fail(using, self.key, self.lease_id, step.row, step.failure))
 
-    def conclude(self, code: str, *, access_token_dead: bool) -> bool:
+    def conclude(self, step: Conclude) -> bool:
         """Write the verdict."""
-        return self.commit(
-            lambda using: statements.conclude(using, self.key, code, access_token_dead=access_token_dead)
-        )
+        return self.commit(lambda using: statements.conclude(using, self.key, step.code, step.access_token_dead))
 
-    def release(self) -> None:
+    def release(self, step: Release) -> None:
         """Give the lease back."""
         self.commit(lambda using: statements.release(using, self.key, self.lease_id))
 
@@ -104,21 +104,14 @@ class Place:
 class PrivateSessions(Place):
     """The caller is in a transaction: each step opens a private session, commits and closes it."""
 
+    on_callers = False
     lock_wait_seconds = 2.0  # it may be the caller's own transaction that has the row locked
     probed: Claimed | None = None
 
-    def commit(self, step: Callable[[str], T], *, budget_seconds: float = sessions.STEP_BUDGET_SECONDS) -> T:
-        """Run the step on fresh sessions until it is committed."""
-        return sessions.on_private_sessions(self.alias, step, budget_seconds=budget_seconds)
-
-    def load(self) -> Row | None:
-        """Read the row as committed."""
-        return self.commit(lambda using: statements.load(using, self.key))
-
-    def claim(self) -> Claimed:
+    def claim(self, step: Claim) -> Claimed:
         """As elsewhere; the first claim was made while the place was chosen."""
         probed, self.probed = self.probed, None
-        return probed or super().claim()
+        return probed or super().claim(step)
 
     def sees_the_row(self, known: dict[str, Any], patience_seconds: float) -> bool:
         """Claim the row, if a private session sees it, and sees the one that the caller has.
@@ -131,30 +124,32 @@ class PrivateSessions(Place):
             # First a read: MariaDB's UPDATE would wait for a row that the caller has just inserted.
             if (row := statements.load(using, self.key)) is None or _is_another(row, self.key, known):
                 return False
-            with facts.own_transaction(using):
-                claimed = self._claim(using)
-        self.probed = claimed
-        return claimed.row is not None
+            self.probed = statements.claim(using, self.key, self.lease(Claim()))
+        return self.probed.row is not None
 
 
 def _is_another(row: Row, key: Key, known: dict[str, Any]) -> bool:
     if row.values["connection_id"] != key.connection_id or row.version < key.version:
         return True
-    return row.version == key.version and known.get("refresh_token", row.refresh_token or "") != (
-        row.refresh_token or ""
-    )
+    stored = row.refresh_token or ""
+    return row.version == key.version and known.get("refresh_token", stored) != stored
 
 
 class InTestCase(Place):
     """The rows are the test's own: steps run in savepoints of its transaction, and nobody else can see them."""
 
+    on_private = False
     may_wait = False
     second_look_seconds = 0.0
 
-    def commit(self, step: Callable[[str], T], *, budget_seconds: float = sessions.STEP_BUDGET_SECONDS) -> T:
-        """Run the step; it stands or falls with the caller's transaction."""
-        with facts.lock_wait_restored(connections[self.alias]):
-            return sessions.on_callers_connection(self.alias, step)
+    def claim(self, step: Claim) -> Claimed:
+        """As elsewhere. What conflicts with the caller's snapshot can't be tried again in its transaction."""
+        try:
+            return super().claim(step)
+        except sessions.LOST_IN_TRANSIT as error:
+            if not facts.is_conflict(error):
+                raise
+            raise RefreshInProgress(code="row_locked") from error
 
 
 class CallersTransaction(InTestCase):
@@ -164,7 +159,7 @@ class CallersTransaction(InTestCase):
         """Write now, and again if the caller rolls back."""
         Guard(self.alias, self.key, values, after_commit)
         try:
-            return self.commit(self._store(values))
+            return self.commit(partial(statements.store, key=self.key, values=values))
         except sessions.LOST_IN_TRANSIT as error:
             # The transaction is broken; the guard writes when it ends. The new token is good already.
             logger.warning("Storing renewed tokens failed (%s); the rollback will store them.", type(error).__name__)

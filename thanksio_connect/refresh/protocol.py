@@ -20,7 +20,6 @@ from ..exceptions import (
     OutcomeUnknown,
     ReconnectRequired,
     RefreshInProgress,
-    ThanksIOConfigurationError,
     ThanksIOError,
     Throttled,
     TokenUndecryptable,
@@ -57,7 +56,12 @@ class Load:
 
 @dataclass(frozen=True)
 class Claim:
-    """Take the lease. Result: :class:`~thanksio_connect.refresh.statements.Claimed`."""
+    """Take the lease. Result: :class:`~thanksio_connect.refresh.statements.Claimed`.
+
+    ``outcome_is_unknown``: this worker's own request may have spent the token; the row is to remember it.
+    """
+
+    outcome_is_unknown: bool = False
 
 
 @dataclass(frozen=True)
@@ -149,43 +153,39 @@ def _claimed(version: int, request: Request) -> Generator[Step, Any, Row | Curre
             raise NotConnected
         if claimed.taken:
             return claimed.row  # type: ignore[no-any-return]
-        answer = yield from _waited_for(claimed.row, version, request)
-        if isinstance(answer, Current):
-            return answer
-        if answer is not None:
-            raise answer
+        current = yield from _waited_for(claimed.row, version, request)
+        if current is not None:
+            return current
 
 
-def _waited_for(row: Row, version: int, request: Request) -> Generator[Step, Any, Current | Exception | None]:
+def _waited_for(row: Row, version: int, request: Request) -> Generator[Step, Any, Current | None]:
     """Wait for somebody else's renewal. Returns what it came to; None if its lease is over: it is ours to claim."""
     failed_at = row.failed_at
-    while (answer := _of_anothers_renewal(row, version, request, failed_at)) is None:
+    while (current := _of_anothers_renewal(row, version, request, failed_at)) is None:
         if not request.may_wait or not (yield Pause()):
-            return RefreshInProgress()
+            raise RefreshInProgress
         now = yield Load()
         if now is None:
-            return NotConnected()
+            raise NotConnected
         row = now
         if row.version == version and not row.lease_lives and row.failed_at == failed_at:
             return None
-    return answer
+    return current
 
 
-def _of_anothers_renewal(row: Row, version: int, request: Request, failed_at: Any) -> Current | Exception | None:
+def _of_anothers_renewal(row: Row, version: int, request: Request, failed_at: Any) -> Current | None:
     """What somebody else's renewal has come to; None while it is under way."""
     if row.version != version:
         return Current(row)
-    if row.is_dead and not request.force:
-        return ReconnectRequired(code=row.error_code or None)
-    if row.failed_at != failed_at:
-        return _error_of(row)  # the attempt that we waited for failed; ours would be one more straw
+    if row.failed_at != failed_at or (row.is_dead and not request.force):
+        raise _error_of(row)  # the attempt that we waited for failed; ours would be one more straw
     return None if request.is_needed else Current(row)
 
 
 def _without_asking(row: Row, request: Request) -> Current | Exception | None:
     """What is known without a request to thanks.io; None if it has to be asked."""
     if row.is_dead and not request.force:
-        return ReconnectRequired(code=row.error_code or None)
+        return _error_of(row)
     if request.rejected and row.was_renewed_lately:
         return exceptions.Unauthorized(status_code=401, code="token_refused_repeatedly")
     if not row.backoff_seconds or request.force:
@@ -213,30 +213,24 @@ def _answered(version: int, row: Row, reply: Any, request: Request) -> Conversat
         return (yield from _refused(version, row, reply, request))
     if isinstance(reply, ReconnectRequired):  # there is no refresh token to spend
         return (yield from _without_refresh_token(row, request))
-    yield from _failed(row, reply)
+    yield _recorded(row, reply)
     raise reply
 
 
 def _sent_again(version: int, row: Row, reply: Any) -> Generator[Step, Any, tuple[Row, Any] | Current]:
     """The connection broke: send the same refresh token once more, under a renewed lease."""
-    claimed = yield Claim()
+    claimed = yield Claim(outcome_is_unknown=True)
     if claimed.row is not None and claimed.row.version != version:
         return Current(claimed.row)
     if not claimed.taken:
         return row, reply
-    row = row.with_unknown_outcome()
-    again = (yield Post(row)) or reply
-    if isinstance(again, ThanksIOConfigurationError):
-        # Says nothing of the first request, whose outcome the row must remember.
-        yield Fail(row, Failure(OutcomeUnknown.code, outcome_unknown=True, lengthens=not row.backoff_seconds))
-        raise again
-    return row, again
+    return claimed.row, (yield Post(claimed.row)) or reply
 
 
 def _refused(version: int, row: Row, reply: InvalidGrant, request: Request) -> Conversation:
     """A dead grant: perhaps another worker spent the token and its pair is on the way. Believe it after a while."""
     if reply.code == OTHER_CLIENT and row.error_code != OTHER_CLIENT:
-        yield from _failed(row, reply)
+        yield _recorded(row, reply)
         raise ReconnectRequired(code=OTHER_CLIENT)
     for _look in range(SECOND_LOOKS if request.may_wait else 0):
         yield Pause(second_look=True)
@@ -272,16 +266,27 @@ def _without_refresh_token(row: Row, request: Request) -> Conversation:
     return Current(row)
 
 
-def _failed(row: Row, error: Any) -> Generator[Step, Any, None]:
-    """Record what is worth recording."""
-    failure = failure_of(row, error)
-    yield Release() if failure is None else Fail(row, failure)
+def last_step(row: Row | None, reply: Any) -> Store | Fail | Release:
+    """The one step left of a renewal that was broken off: ``reply`` is what its exchange, which spent ``row``, brought.
+
+    Nothing is sent again, and no verdict is written. Both are None if nothing was sent.
+    """
+    if isinstance(reply, TokenSet):
+        return Store(reply)
+    return Release() if row is None else _recorded(row, reply)
 
 
-def failure_of(row: Row, error: Any) -> Failure | None:
-    """What the row is to remember of an error; None for one that says nothing of the row."""
-    if not isinstance(error, ThanksIOError) or (isinstance(error, InvalidGrant) and error.code != OTHER_CLIENT):
-        return None  # our configuration; or a refusal, which is looked at twice
+def _recorded(row: Row, error: Any) -> Fail | Release:
+    """Give the lease back, and record what is worth it."""
+    failure = _failure_of(row, error)
+    return Release() if failure is None else Fail(row, failure)
+
+
+def _failure_of(row: Row, error: Any) -> Failure | None:
+    """What the row is to remember of an error; None for one that says nothing of the row, or nothing final."""
+    is_refusal = isinstance(error, InvalidGrant) and error.code != OTHER_CLIENT  # a verdict takes second looks
+    if is_refusal or not isinstance(error, ThanksIOError):
+        return None
     lengthens = not row.backoff_seconds
     if isinstance(error, TokenUndecryptable):
         # A wrong key of ours is put right at once; what thanks.io refuses is not asked at every call.
@@ -299,6 +304,8 @@ def failure_of(row: Row, error: Any) -> Failure | None:
 
 def _error_of(row: Row) -> ThanksIOError:
     """The failure that was recorded last, for those who waited for it or come while its backoff lasts."""
+    if row.is_dead or row.error_code in (OTHER_CLIENT, NO_REFRESH_TOKEN):
+        return ReconnectRequired(code=row.error_code or None)
     for kind in (exceptions.NotSent, exceptions.InvalidTokenResponse, TokenUndecryptable):
         if row.error_code == kind.code:
             return kind()
@@ -306,6 +313,4 @@ def _error_of(row: Row) -> ThanksIOError:
         return Throttled(retry_after=row.backoff_seconds)
     if row.error_code == UNAVAILABLE:
         return Throttled()
-    if row.error_code in (OTHER_CLIENT, NO_REFRESH_TOKEN):
-        return ReconnectRequired(code=row.error_code)
     return OutcomeUnknown(code=row.error_code or None)

@@ -12,7 +12,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar, cast
 
 from django.db import DatabaseError, InterfaceError, models, router
 from django.views.decorators.debug import sensitive_variables
@@ -24,10 +24,12 @@ from ..exceptions import OutcomeUnknown, ReconnectRequired, ThanksIOConfiguratio
 from . import announcements, protocol, schedule
 from .places import Place, choose
 from .protocol import Claim, Conclude, Current, Fail, Load, Pause, Post, Release, Request, Store
-from .statements import Claimed, Stored
+from .statements import Stored
 from .token_row import Key, Row, renewed_values
 
 logger = logging.getLogger("thanksio_connect")
+
+T = TypeVar("T")
 
 # A lease outlives the longest exchange by what the claim before and the store after it may take.
 LEASE_MARGIN_SECONDS = 10.0
@@ -64,9 +66,10 @@ class Renewal:
         model = type(cast("models.Model", tokens))
         self.alias = router.db_for_write(model, instance=tokens)
         self.key = Key(model, tokens.pk, tokens.connection_id, tokens.version)
-        self.deadline_seconds = transport_config().total_deadline_seconds
-        self.patience_ends = time.monotonic() + self.deadline_seconds + PATIENCE_MARGIN_SECONDS
-        self.polls_left = int((self.deadline_seconds + PATIENCE_MARGIN_SECONDS) / POLL_SECONDS)
+        deadline_seconds = transport_config().total_deadline_seconds
+        self.lease_seconds = deadline_seconds + LEASE_MARGIN_SECONDS
+        self.patience_ends = time.monotonic() + deadline_seconds + PATIENCE_MARGIN_SECONDS
+        self.polls_left = int((deadline_seconds + PATIENCE_MARGIN_SECONDS) / POLL_SECONDS)
         self.poll_seconds = POLL_SECONDS
         self.seen: Row | None = None
         self.has_concluded = False
@@ -78,63 +81,47 @@ class Renewal:
 
     def run(self) -> Current | None:
         """Return the outcome, the instance brought up to date. None: the living token is to be used as it is."""
-        place = choose(
-            self.alias,
-            self.key,
-            vars(self.tokens),
-            self.deadline_seconds + LEASE_MARGIN_SECONDS,
-            is_urgent=self.is_urgent,
-        )
+        place = choose(self.alias, self.key, vars(self.tokens), self.lease_seconds, is_urgent=self.is_urgent)
         if place is None:
             return None
         self.place = place
         conversation = protocol.renewal(self.key.version, replace(self.request, may_wait=place.may_wait))
+        result: Any = None
         try:
-            return self.drive(conversation)
-        except OWN_ERRORS as error:
-            self.announce_failure(error)
-            raise
-        except BaseException:
-            self.see_through()
+            while True:
+                step = conversation.send(result)
+                result = self.perform[type(step)](step)
+                if isinstance(row := getattr(result, "row", result), Row):
+                    self.seen = row
+        except StopIteration as stop:
+            current = cast("Current", stop.value)
+            self.seen = current.row
+            return current
+        except BaseException as error:
+            # Broken off by an interruption, or by a step that failed while there is an answer to take care of.
+            if self.exchange is not None or not isinstance(error, OWN_ERRORS):
+                self.see_through()
+            if isinstance(error, OWN_ERRORS):
+                self.announce_failure(error)
             raise
         finally:
             self.adopt(self.seen)
             if self.has_concluded:
                 announcements.reconnect_required(self.tokens, self.seen, self.duration_seconds)
 
-    def drive(self, conversation: protocol.Conversation) -> Current:
-        """Do each step that the protocol asks for; the steps' docstrings name the results."""
-        perform: dict[type, Callable[[Any], Any]] = {
-            Load: lambda step: self.see(self.place.load()),
-            Claim: self.claim,
+    @property
+    def perform(self) -> dict[type, Callable[[Any], Any]]:
+        """What does a step, by its kind; the steps' docstrings name the results."""
+        return {
+            Load: self.place.load,
+            Claim: self.place.claim,
             Pause: self.pause,
             Post: self.post,
             Store: self.store,
-            Fail: lambda step: self.tidy(lambda: self.see(self.place.fail(step.row, step.failure))),
-            Release: lambda step: self.tidy(self.place.release),
+            Fail: lambda step: self.tidy(self.place.fail, step),
+            Release: lambda step: self.tidy(self.place.release, step),
             Conclude: self.conclude,
         }
-        result: Any = None
-        while True:
-            try:
-                step = conversation.send(result)
-            except StopIteration as stop:
-                current = cast("Current", stop.value)
-                self.see(current.row)
-                return current
-            result = perform[type(step)](step)
-
-    def claim(self, step: Claim) -> Claimed:
-        """Take the lease, or see who has it."""
-        claimed = self.place.claim()
-        self.see(claimed.row)
-        return claimed
-
-    def see(self, row: Row | None) -> Row | None:
-        """Remember the row that was seen last, for the instance to show."""
-        if row is not None:
-            self.seen = row
-        return row
 
     def adopt(self, row: Row | None) -> None:
         """Bring the instance up to date, never back."""
@@ -168,10 +155,7 @@ class Renewal:
         self.spent = step.row
         self.posted_at = self.posted_at or time.monotonic()
         self.exchange = Errand(lambda: client.refresh(refresh_token))
-        reply = self.reply()
-        if not isinstance(reply, TokenSet):
-            self.exchange = None
-        return reply
+        return self.reply()
 
     def reply(self) -> TokenSet | Exception:
         """Wait for the exchange that is under way."""
@@ -201,25 +185,27 @@ class Renewal:
         except (DatabaseError, InterfaceError) as error:
             logger.critical(
                 "Renewed tokens of thanks.io connection %s could not be stored (%s): its owner must connect again once "
-                "the database is back.",
+                "the database is back. If a table or a column is missing or too short, run manage.py migrate.",
                 self.key.connection_id,
                 type(error).__name__,
             )
+            self.exchange = None
             raise
         self.exchange = None
         return result
 
     def conclude(self, step: Conclude) -> Row | None:
         """Write the verdict, and read what stands."""
-        self.has_concluded = self.place.conclude(step.code, access_token_dead=step.access_token_dead)
-        return self.see(self.place.load())
+        self.has_concluded = self.place.conclude(step)
+        self.exchange = None
+        return self.place.load(Load())
 
     def see_through(self) -> None:
         """Something was raised into this thread: await the exchange under way, and store what it brings."""
         keyboard_interrupts = 0
         for _interruption in range(INTERRUPTIONS):
             try:
-                return self.tidy(self.place.release) if self.exchange is None else self.finish()
+                return self.finish()
             except KeyboardInterrupt:
                 keyboard_interrupts += 1
                 if keyboard_interrupts >= KEYBOARD_INTERRUPTS:
@@ -233,12 +219,10 @@ class Renewal:
 
     def finish(self) -> None:
         """The rest of a renewal whose conversation was broken off."""
-        reply = self.reply()
-        if isinstance(reply, TokenSet):
-            self.store(Store(reply))
-        elif self.spent is not None:
-            row, failure = self.spent, protocol.failure_of(self.spent, reply)
-            self.tidy(self.place.release if failure is None else lambda: self.place.fail(row, failure))
+        reply = None if self.exchange is None else self.reply()
+        step = Release() if reply is None else protocol.last_step(self.spent, reply)
+        self.perform[type(step)](step)
+        if isinstance(reply, Exception):
             self.announce_failure(reply)
 
     @property
@@ -247,14 +231,18 @@ class Renewal:
         return 0.0 if self.posted_at is None else time.monotonic() - self.posted_at
 
     def announce_failure(self, error: Exception) -> None:
-        """Say what an exchange with thanks.io came to, unless it is the end of the grant, which is said elsewhere."""
+        """Say once what an exchange with thanks.io came to, unless it is the end of the grant: that is said elsewhere."""
         if self.posted_at is not None and not self.has_concluded:
             self.adopt(self.seen)
             announcements.failure(self.tokens, error, self.duration_seconds)
+            self.posted_at = None
 
-    def tidy(self, step: Callable[[], object]) -> None:
+    def tidy(self, perform: Callable[[Any], T], step: protocol.Step) -> T | None:
         """Do what is good to do but whose failure must not hide the outcome: a lease left behind expires."""
+        result = None
         try:
-            step()
+            result = perform(step)
         except (DatabaseError, InterfaceError) as error:
             logger.warning("The renewal's lease could not be given back (%s); it expires.", type(error).__name__)
+        self.exchange = None
+        return result

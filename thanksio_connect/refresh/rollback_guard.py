@@ -65,7 +65,7 @@ class Guard:
         self.is_over = True
         # The host may have gone back to a savepoint of its own making, of which Django does not hear.
         with self._never_raising():
-            sessions.on_any_session(self.alias, self._store_if_undone, budget_seconds=REWRITE_BUDGET_SECONDS)
+            sessions.committed(self.alias, self._store_if_undone, budget_seconds=REWRITE_BUDGET_SECONDS)
         self.after_commit()
 
     def _store_if_undone(self, using: str) -> None:
@@ -97,12 +97,12 @@ class Guard:
         connection = connections[self.alias]
         if _only_a_savepoint_went(connection):
             self.watch()
-            sessions.on_callers_connection(self.alias, self.store)
+            sessions.committed(self.alias, self.store, on_private=False)
             return
         stored = self._store_after_rollback(connection)
         if stored is None or (stored.row is None and facts.has_private_sessions(self.alias)):
-            stored = sessions.on_private_sessions(
-                self.alias, self._store_or_find, budget_seconds=REWRITE_BUDGET_SECONDS
+            stored = sessions.committed(
+                self.alias, self._store_or_find, on_callers=False, budget_seconds=REWRITE_BUDGET_SECONDS
             )
         if stored.row is None and not self.is_of_new_grant:
             self._tell_lost("its row can't be seen after the rollback")
@@ -112,9 +112,7 @@ class Guard:
         if connection.connection is None or connection.closed_in_transaction:
             return None
         try:
-            if not connection.in_atomic_block and not connection.autocommit:
-                # close() with autocommit off: the transaction may still be open, and we would wait for its locks.
-                connection._rollback()  # type: ignore[attr-defined]
+            facts.end_if_open(connection)
             with sessions.translated(), connection.wrap_database_errors:
                 stored = self._store_or_find(self.alias)
                 facts.commit_after_rollback(connection)

@@ -11,7 +11,7 @@ import random
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import count
 from typing import TypeVar
 
@@ -87,7 +87,8 @@ def private_session(alias: str, *, patience_seconds: float = OPEN_BUDGET_SECONDS
             _open(session, patience_seconds)
             if (prepare := app_settings.prepare_session) is not None:
                 prepare(session)
-            yield own_alias
+            with facts.own_transaction(own_alias):
+                yield own_alias
     finally:
         del connections[own_alias]
         facts.close_for_good(session)
@@ -116,58 +117,46 @@ def _tries(budget_seconds: float, first_delay: float, longest_delay: float) -> I
         delay = min(2 * delay, longest_delay)
 
 
-def read(alias: str, step: Callable[[str], T]) -> T:
-    """Run a step that reads, in one statement, on the caller's connection."""
-    try:
-        with translated():
-            return step(alias)
-    except LOST_IN_TRANSIT:
-        if not facts.in_transaction(alias):
-            facts.drop_if_dead(connections[alias])
-        raise
-
-
-def on_callers_connection(alias: str, step: Callable[[str], T]) -> T:
-    """Run a step once on the caller's connection: in a savepoint, or in a transaction of its own."""
+@contextmanager
+def callers_connection(alias: str) -> Iterator[str]:
+    """The caller's connection: in a savepoint if a transaction is open, which keeps its lock time-out."""
     connection = connections[alias]
     nested = facts.in_transaction(alias)
+    kept = facts.lock_wait_restored(connection) if nested else nullcontext()
     try:
         # On a dead session a savepoint fails with the driver's own error, which Django has not wrapped.
-        with translated(), connection.wrap_database_errors, facts.own_transaction(alias):
-            return step(alias)
+        with translated(), connection.wrap_database_errors, kept, facts.own_transaction(alias):
+            yield alias
     except LOST_IN_TRANSIT:
         if not nested:
             facts.drop_if_dead(connection)
         raise
 
 
-def on_private_sessions(alias: str, step: Callable[[str], T], *, budget_seconds: float) -> T:
-    """Run a step on a fresh private session, again and again until it is committed.
+def committed(
+    alias: str,
+    step: Callable[[str], T],
+    *,
+    on_callers: bool = True,
+    on_private: bool = True,
+    budget_seconds: float = STEP_BUDGET_SECONDS,
+) -> T:
+    """Run a step until it is committed: on the caller's connection first, then on private sessions.
 
-    A commit whose reply was lost runs the step once more. Raises the database's error when the budget is used up.
+    A commit whose reply was lost runs the step once more. Raises the database's error when the budget is used up, or
+    where another try can't help. In a transaction of the caller's its connection commits nothing.
     """
+    on_private = on_private and facts.has_private_sessions(alias)
     for is_last in _tries(budget_seconds, _FIRST_DELAY_SECONDS, _LONGEST_DELAY_SECONDS):
+        patience = min(budget_seconds, OPEN_BUDGET_SECONDS)
+        session = callers_connection(alias) if on_callers else private_session(alias, patience_seconds=patience)
         try:
-            patience = min(budget_seconds, OPEN_BUDGET_SECONDS)
-            with private_session(alias, patience_seconds=patience) as using, facts.own_transaction(using):
+            with session as using:
                 return step(using)
         except LOST_IN_TRANSIT as error:
-            if is_last or isinstance(error, (*_PERMANENT, ProgrammingError)):
+            is_permanent = isinstance(error, _PERMANENT if on_callers else (*_PERMANENT, ProgrammingError))
+            if is_permanent or not on_private or is_last:
                 raise
-            _warn(error)
+            logger.warning("A step on the thanks.io tokens failed (%s); trying again.", type(error).__name__)
+        on_callers = False
     raise AssertionError("the last try returns or raises")
-
-
-def on_any_session(alias: str, step: Callable[[str], T], *, budget_seconds: float = STEP_BUDGET_SECONDS) -> T:
-    """Run a step until it is committed: on the caller's connection, in autocommit, else on private sessions."""
-    try:
-        return on_callers_connection(alias, step)
-    except LOST_IN_TRANSIT as error:
-        if isinstance(error, _PERMANENT) or not facts.has_private_sessions(alias):
-            raise
-        _warn(error)
-    return on_private_sessions(alias, step, budget_seconds=budget_seconds)
-
-
-def _warn(error: Exception) -> None:
-    logger.warning("A step on the thanks.io tokens failed (%s); trying again.", type(error).__name__)

@@ -12,13 +12,27 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from django.db import connections, models
+from django.db import DatabaseError, InterfaceError, connections, models
 
+from ..exceptions import RefreshInProgress
 from . import database_facts as facts
 from .token_row import Failure, Key, Row, Status, failed_values, verdict_code
 
 # How long a write waits for a lock that somebody else has on the row.
 LOCK_WAIT_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class Lease:
+    """What a claim asks for: for how long, and how long to wait for somebody else's lock on the row.
+
+    ``outcome_is_unknown``: the holder's own request may have spent the token.
+    """
+
+    id: str
+    seconds: float
+    lock_wait_seconds: float
+    outcome_is_unknown: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,12 +61,11 @@ def _readers(model: type[models.Model]) -> dict[str, Callable[[Any], Any] | None
     return readers
 
 
-def _columns(using: str, model: type[models.Model]) -> str:
-    """All columns, and whether the lease lives."""
-    connection = connections[using]
-    names = ", ".join(connection.ops.quote_name(str(each.column)) for each in model._meta.concrete_fields)
-    lives = f"CASE WHEN lease_expires_at >= {facts.now(connection).sql} THEN 1 ELSE 0 END"
-    return f"{names}, {lives}"
+@lru_cache(maxsize=32)
+def _columns(model: type[models.Model], now_sql: str) -> str:
+    """All columns, and whether the lease lives. Their names are ours, and need no quotes."""
+    names = ", ".join(str(each.column) for each in model._meta.concrete_fields)
+    return f"{names}, CASE WHEN lease_expires_at >= {now_sql} THEN 1 ELSE 0 END"
 
 
 def _row(model: type[models.Model], record: tuple[Any, ...] | None) -> Row | None:
@@ -78,41 +91,50 @@ def load_of_connection(using: str, model: type[models.Model], connection_id: Any
 def _load(using: str, model: type[models.Model], column: str, value: Any) -> Row | None:
     connection = connections[using]
     field: Any = model._meta.pk if column == "id" else model._meta.get_field("connection")
-    sql = f"SELECT {_columns(using, model)} FROM {_table(using, model)} WHERE {column} = %s"  # noqa: S608
+    now = facts.now(connection)
+    table = connection.ops.quote_name(model._meta.db_table)
+    sql = f"SELECT {_columns(model, now.sql)} FROM {table} WHERE {column} = %s"  # noqa: S608
     with connection.cursor() as cursor:
-        parameters = [*facts.now(connection).parameters, field.get_db_prep_save(value, connection)]
-        cursor.execute(sql, parameters)
+        cursor.execute(sql, [*now.parameters, field.get_db_prep_save(value, connection)])
         return _row(model, cursor.fetchone())
 
 
-def _table(using: str, model: type[models.Model]) -> str:
-    return connections[using].ops.quote_name(model._meta.db_table)
-
-
-def claim(using: str, key: Key, lease_id: str, ttl_seconds: float, *, lock_wait_seconds: float) -> Claimed:
+def claim(using: str, key: Key, lease: Lease) -> Claimed:
     """Take the lease if the row still has the key's version and nobody else's lease lives on it.
 
-    Repeatable with the same ``lease_id``. A dead holder's lease means that its request may have been processed. Raises
-    the database's lock error when somebody has the row locked for longer than ``lock_wait_seconds``.
+    Repeatable with the same lease. A dead holder's lease means that its request may have been processed. Raises
+    RefreshInProgress when somebody has the row locked for longer than the claim may wait.
     """
     connection = connections[using]
-    now, ends = facts.now(connection), facts.later(connection, ttl_seconds)
+    now, ends = facts.now(connection), facts.later(connection, lease.seconds)
     # MariaDB evaluates assignments from left to right: what reads the old lease comes first.
-    sql = f"""UPDATE {_table(using, key.model)}
-        SET outcome_unknown = CASE WHEN lease_id IS NULL OR lease_id = %s THEN outcome_unknown ELSE %s END,
+    sql = f"""UPDATE {connection.ops.quote_name(key.model._meta.db_table)}
+        SET outcome_unknown = CASE WHEN (lease_id IS NULL OR lease_id = %s) AND %s THEN outcome_unknown ELSE %s END,
             lease_id = %s, lease_expires_at = {ends.sql}
         WHERE id = %s AND version = %s AND (lease_id IS NULL OR lease_id = %s OR lease_expires_at < {now.sql})"""  # noqa: S608
-    parameters = [lease_id, True, lease_id, *ends.parameters, key.pk, key.version, lease_id, *now.parameters]
+    parameters = [lease.id, not lease.outcome_is_unknown, True, lease.id, *ends.parameters]
+    parameters += [key.pk, key.version, lease.id, *now.parameters]
     returns = facts.returns_updated_row(connection)
     if returns:
-        sql += f" RETURNING {_columns(using, key.model)}"
-    with facts.lock_wait(connection, lock_wait_seconds) as begins_with, connection.cursor() as cursor:
-        cursor.execute(begins_with + sql, parameters)
-        if returns and (record := cursor.fetchone()) is not None:
-            return Claimed(True, _row(key.model, record))
-        taken = not returns and cursor.rowcount > 0
+        sql += f" RETURNING {_columns(key.model, now.sql)}"
+    try:
+        with facts.executed(connection, sql, parameters, lock_wait_seconds=lease.lock_wait_seconds) as cursor:
+            if returns and (record := cursor.fetchone()) is not None:
+                return Claimed(True, _row(key.model, record))
+            taken = not returns and cursor.rowcount > 0
+    except (DatabaseError, InterfaceError) as error:
+        if facts.is_lock_error(error):
+            raise RefreshInProgress(code="row_locked") from error
+        raise
     row = load(using, key)
     return Claimed(taken and row is not None and row.version == key.version, row)
+
+
+@lru_cache(maxsize=64)
+def _writers(model: type[models.Model], names: tuple[str, ...]) -> tuple[list[Callable[..., Any]], str]:
+    """What turns each value into its column's, and the assignments."""
+    fields: list[Any] = [model._meta.get_field(name) for name in names]
+    return [each.get_db_prep_save for each in fields], ", ".join(f"{each.column} = %s" for each in fields)
 
 
 def _update(
@@ -123,13 +145,13 @@ def _update(
     ``first``: an assignment in SQL that comes before the values'; its parameters come before the condition's.
     """
     connection = connections[using]
-    fields: list[tuple[Any, Any]] = [(key.model._meta.get_field(name), value) for name, value in values.items()]
-    names = ", ".join([first] * bool(first) + [f"{connection.ops.quote_name(each.column)} = %s" for each, _ in fields])
-    sql = f"UPDATE {_table(using, key.model)} SET {names} WHERE {where} AND id = %s"  # noqa: S608
+    writers, assignments = _writers(key.model, tuple(values))
+    table = connection.ops.quote_name(key.model._meta.db_table)
+    sql = f"UPDATE {table} SET {first}{assignments} WHERE {where} AND id = %s"  # noqa: S608
     count = first.count("%s")
-    written = [each.get_db_prep_save(value, connection) for each, value in fields]
-    with facts.lock_wait(connection, LOCK_WAIT_SECONDS) as begins_with, connection.cursor() as cursor:
-        cursor.execute(begins_with + sql, [*parameters[:count], *written, *parameters[count:], key.pk])
+    written = [write(value, connection) for write, value in zip(writers, values.values(), strict=True)]
+    every = [*parameters[:count], *written, *parameters[count:], key.pk]
+    with facts.executed(connection, sql, every, lock_wait_seconds=LOCK_WAIT_SECONDS) as cursor:
         return bool(cursor.rowcount > 0)
 
 
@@ -154,17 +176,14 @@ def release(using: str, key: Key, lease_id: str) -> None:
 def fail(using: str, key: Key, lease_id: str, row: Row, failure: Failure) -> Row:
     """Give the lease back, record the failure and when to try again. Returns the row as it was written.
 
-    Under somebody else's lease only that the outcome is unknown is worth a record.
+    Without the lease nothing is recorded: whoever took it over has noted that the outcome is unknown.
     """
     values = failed_values(row, failure)
-    own = "version = %s AND (lease_id = %s OR (lease_id IS NULL AND status = %s))"  # a rollback took the lease back
-    written = _update(using, key, values, own, [key.version, lease_id, Status.CONNECTED.value])
-    if not written and "outcome_unknown" in values:
-        _update(using, key, {"outcome_unknown": True}, "version = %s", [key.version])
-    return Row({**row.values, **values})
+    written = _update(using, key, values, "version = %s AND lease_id = %s", [key.version, lease_id])
+    return Row({**row.values, **values}) if written else row
 
 
-def conclude(using: str, key: Key, code: str, *, access_token_dead: bool) -> bool:
+def conclude(using: str, key: Key, code: str, access_token_dead: bool) -> bool:
     """Write the verdict "reconnect required" if the version is unchanged; the version stays, so a late store heals it.
 
     Returns whether this call changed the status. A refusal after an unknown outcome is recorded as a lost reply.
@@ -178,7 +197,7 @@ def conclude(using: str, key: Key, code: str, *, access_token_dead: bool) -> boo
         **({"expires_at": now} if access_token_dead else {}),
     }
     # Another worker may have found out that the outcome is unknown since the caller last looked.
-    reason = "last_error_code = CASE WHEN outcome_unknown = %s THEN %s ELSE %s END"
+    reason = "last_error_code = CASE WHEN outcome_unknown = %s THEN %s ELSE %s END, "
     reasons = [True, verdict_code(code, outcome_unknown=True), code[:40]]
     stands = "version = %s AND status = %s"
     return _update(using, key, verdict, stands, [*reasons, key.version, Status.CONNECTED.value], first=reason)

@@ -66,11 +66,6 @@ class Row:
         return bool(self.values["status"] == Status.RECONNECT_REQUIRED)
 
     @property
-    def outcome_unknown(self) -> bool:
-        """Whether the stored refresh token may have been spent without an answer."""
-        return bool(self.values["outcome_unknown"])
-
-    @property
     def failure_count(self) -> int:
         """Failures in a row."""
         return int(self.values["failure_count"])
@@ -100,10 +95,6 @@ class Row:
     def holds(self, values: Mapping[str, Any]) -> bool:
         """Whether the row has the pair of these values."""
         return bool(self.values["access_token"] == values["access_token"])
-
-    def with_unknown_outcome(self) -> Row:
-        """The same row, its refresh token perhaps spent."""
-        return Row({**self.values, "outcome_unknown": True}, self.lease_lives)
 
 
 def granted_values(tokens: TokenSet) -> dict[str, Any]:
@@ -170,7 +161,7 @@ def failed_values(row: Row, failure: Failure) -> dict[str, Any]:
         "last_error_code": failure.code[:40],
         "last_failed_at": datetime.now(UTC),
     }
-    if row.outcome_unknown or failure.outcome_unknown:  # which a guard that comes late must not take back
+    if failure.outcome_unknown:  # only a new pair takes that back
         values["outcome_unknown"] = True
     if failure.lengthens:
         count = row.failure_count + failure.is_counted

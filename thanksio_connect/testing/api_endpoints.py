@@ -1,7 +1,6 @@
-"""The API v2 operations that a sending product calls, in the shapes of thanks.io's OpenAPI document.
+"""The API v2's operations, in the shapes of thanks.io's OpenAPI document: sends, estimates, orders and catalogues.
 
-Mailing lists, sends, estimates, orders, ``/ping`` and two public catalogues. Each grant's user sees only its
-own orders.
+What else an account owns is in :mod:`~thanksio_connect.testing.account_endpoints`. Each grant's user sees only its own.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from thanksio_connect.testing import api_shapes as shapes
+from thanksio_connect.testing.account_endpoints import AccountEndpoints
 from thanksio_connect.testing.api_shapes import Order
 from thanksio_connect.testing.provider import Provider
 from thanksio_connect.testing.records import RequestRecord
@@ -30,33 +30,39 @@ class APIEndpoints:
     def __init__(self, provider: Provider) -> None:
         self.provider = provider
         self.orders: list[Order] = []
-        self.mailing_lists: list[dict[str, Any]] = []
+        self.account = AccountEndpoints(provider)
+        self._items_of: dict[int, list[Order]] = {}
         self._lock = threading.Lock()
         self._asked = 0
         routes: list[tuple[str, str, Callable[..., Reply]]] = [
             ("GET", r"/ping", self._ping),
-            ("GET", r"/mailing-lists/?", self._list_mailing_lists),
             ("POST", rf"/send/({'|'.join(MAILERS)})", self._send),
             ("POST", rf"/estimate/({'|'.join(MAILERS)})", self._estimate),
             ("GET", r"/orders/list", self._list_orders),
             ("GET", r"/orders/(\d+)/track", self._track),
             ("GET", r"/orders/(\d+)/items", self._items),
             ("PUT", r"/orders/(\d+)/cancel", self._cancel),
+            ("POST", r"/orders/(\d+)/replay", self._replay),
+            ("PUT", r"/order-items/(\d+)/invalidate-giftcard", self._invalidate),
+            *self.account.routes(),
         ]
         self._routes = [(method, re.compile(pattern), view) for method, pattern, view in routes]
-        self._public = {
-            "/handwriting-styles": {
-                "data": [{"handwriting_style_id": 1, "sample": "", "name": "Hi Clarice", "type": "Realistic"}]
-            },
-            "/giftcard-brands-list": {"brands": []},
-        }
+
+    @property
+    def mailing_lists(self) -> list[dict[str, Any]]:
+        """The mailing lists of all users; each account without one shows a list of its own."""
+        return self.account.rows["mailing-lists"]
+
+    @mailing_lists.setter
+    def mailing_lists(self, rows: list[dict[str, Any]]) -> None:
+        self.account.rows["mailing-lists"] = rows
 
     def answer(self, record: RequestRecord) -> Reply:
         """Answer one request; a token that is not live gets 401 ``{"message": "Unauthenticated."}``."""
         path = record.path.removeprefix(PREFIX)
-        if path in self._public:
+        if path in shapes.PUBLIC:
             record.outcome = "ok"
-            return self._limited(json_reply(self._public[path]))
+            return self._limited(json_reply(shapes.PUBLIC[path]))
         if not self.provider.is_live(record.access_token or "") or self._kind(record) != "access":
             record.outcome = "unauthenticated"
             return json_reply({"message": "Unauthenticated."}, 401)
@@ -82,11 +88,6 @@ class APIEndpoints:
     def _ping(self, record: RequestRecord) -> Reply:
         return json_reply({"message": "pong"})
 
-    def _list_mailing_lists(self, record: RequestRecord) -> Reply:
-        lists = self.mailing_lists or [shapes.mailing_list(record.user_id)]
-        mine = [row for row in lists if str(row["user_id"]) == record.user_id]
-        return json_reply(shapes.page(record, mine))
-
     def _send(self, record: RequestRecord, mailer: str) -> Reply:
         fields, problem = self._check(record)
         if problem is not None:
@@ -94,11 +95,19 @@ class APIEndpoints:
         if fields.get("preview") is True:
             previews = ["https://cdn.thanks.io/preview/front.png", "https://cdn.thanks.io/preview/back.png"]
             return json_reply({"success": True, "code": 200, "message": "OK", "data": {"previews": previews}})
+        return json_reply(self._order(record, mailer, fields))
+
+    def _order(self, record: RequestRecord, mailer: str, fields: dict[str, Any]) -> Order:
         now = datetime.fromtimestamp(self.provider.clock(), UTC)
         with self._lock:
             order = shapes.new_order(42665 + len(self.orders), record.user_id, mailer, fields, now)
             self.orders.append(order)
-        return json_reply(order)
+            people = fields.get("recipients") or [{}]
+            self._items_of[order["id"]] = [
+                shapes.order_item(order["id"] * 100 + number, mailer, fields, person, now)
+                for number, person in enumerate(people)
+            ]
+        return order
 
     def _estimate(self, record: RequestRecord, mailer: str) -> Reply:
         fields, problem = self._check(record)
@@ -113,8 +122,37 @@ class APIEndpoints:
         return json_reply(shapes.tracking(order)) if problem is None else problem
 
     def _items(self, record: RequestRecord, order_id: str) -> Reply:
-        _, problem = self._own_order(record, order_id)
-        return problem if problem is not None else json_reply(shapes.page(record, []))
+        order, problem = self._own_order(record, order_id)
+        return (
+            problem
+            if problem is not None
+            else json_reply(shapes.page(record, self._items_of.get(order["id"], []), "per_page"))
+        )
+
+    def _replay(self, record: RequestRecord, order_id: str) -> Reply:
+        order, problem = self._own_order(record, order_id)
+        if problem is not None:
+            return problem
+        if order["status"] in ("reviewing", "cancelled"):
+            record.outcome = "rejected"
+            text = "This order can't be replayed."
+            return json_reply({"status": text, "message": text, "failure": True}, 400)
+        fields = {"recipients": [item["recipient"] for item in self._items_of.get(order["id"], [])]}
+        fields |= {"metadata": order["metadata"], "message": order["message"], "size": order["size"]}
+        fields |= record.json if isinstance(record.json, dict) else {}
+        return json_reply(self._order(record, order["type"], fields) | {"replayed_from_order_id": order["id"]})
+
+    def _invalidate(self, record: RequestRecord, item_id: str) -> Reply:
+        order, problem = self._own_order(record, str(int(item_id) // 100))
+        if problem is not None:
+            return problem
+        for item in self._items_of.get(order["id"], []):
+            if item["id"] == int(item_id) and item.get("giftcard"):
+                now = datetime.fromtimestamp(self.provider.clock(), UTC)
+                item["giftcard"]["invalidated_at"] = shapes.iso(now)
+                return json_reply({"data": item})
+        record.outcome = "rejected"
+        return json_reply({"status": "failed", "errors": ["This item has no giftcard."]}, 422)
 
     def _cancel(self, record: RequestRecord, order_id: str) -> Reply:
         order, problem = self._own_order(record, order_id)

@@ -23,6 +23,36 @@ _STATS: Final = (
     "multi_scans",
 )
 
+_PERSON: Final[dict[str, Any]] = dict.fromkeys(
+    ("name", "company", "address", "address2", "city", "province", "postal_code", "country", "email", "phone")
+)
+_RECIPIENT: Final[dict[str, Any]] = _PERSON | dict.fromkeys(("dob", "anniversary", "custom1", "custom2"))
+_BRAND: Final = {
+    "brand_code": "amazonus",
+    "title": "Amazon.com",
+    "image": "https://cdn.thanks.io/giftcards/amazonus.png",
+    "available_amounts": [500, 1000, 2500],
+}
+PUBLIC: Final[dict[str, Any]] = {
+    "/handwriting-styles": {
+        "data": [{"handwriting_style_id": 1, "sample": "", "name": "Hi Clarice", "type": "Realistic"}]
+    },
+    "/giftcard-brands": {"main": {"title": "Featured", "brands": [_BRAND]}},
+    "/giftcard-brands-list": {"brands": [_BRAND | {"group": "Featured"}]},
+}
+"""What thanks.io answers without a token."""
+NEW_ROWS: Final[dict[str, dict[str, Any]]] = {
+    "message-templates": {"type": "postcard", "name": "", "content": "", "sub_account_id": None, "cc_emails": []},
+    "sub-accounts": {"title": "", "return_name": None, "return_address": None, "return_city": None},
+    "webhooks": {"mailing_list_id": None, "description": None, "invoke_count": 0, "deleted_at": None},
+}
+"""What a new row has if its request does not say otherwise."""
+PNG: Final = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c489"
+    "0000000d49444154789c63606060f80f00010401005fe5c34b0000000049454e44ae426082"
+)
+"""An image of one pixel."""
+
 Order = dict[str, Any]
 
 
@@ -115,31 +145,71 @@ def mailing_list(user_id: str | None) -> dict[str, Any]:
     }
 
 
-def page(record: RequestRecord, rows: list[dict[str, Any]]) -> dict[str, Any]:
+def recipient(recipient_id: int, fields: dict[str, Any], now: datetime) -> dict[str, Any]:
+    """A recipient of a mailing list."""
+    return _RECIPIENT | fields | {"id": recipient_id, "created_at": iso(now), "updated_at": iso(now)}
+
+
+def order_item(item_id: int, mailer: str, fields: dict[str, Any], person: dict[str, Any], now: datetime) -> Order:
+    """A piece of an order, as ``/orders/{id}/items`` lists it."""
+    item: Order = {"id": item_id, "status": "Processing", "delivery_date": None, "scans": 0, "failure": None}
+    item |= {"recipient": _PERSON | person, "created_at": iso(now)}
+    if mailer == "giftcard":
+        card = {"brand": fields.get("giftcard_brand"), "amount": fields.get("giftcard_amount_in_cents")}
+        item["giftcard"] = card | {"redeemed_at": None, "invalidated_at": None}
+    return item
+
+
+def iso(now: datetime) -> str:
+    return f"{now:%Y-%m-%dT%H:%M:%S.%fZ}"
+
+
+def page(record: RequestRecord, rows: list[dict[str, Any]], size_name: str = "items_per_page") -> dict[str, Any]:
     """Wrap rows as Laravel's resource pages do; ``per_page`` is a string there."""
-    size = _positive(record.query.get("items_per_page"), 25)
-    page = _positive(record.query.get("page"), 1)
-    last = max(-(-len(rows) // size), 1)
-    path = f"https://api.thanks.io{record.path}"
-    shown = rows[(page - 1) * size : page * size]
-    return {
-        "data": shown,
-        "links": {
-            "first": f"{path}?page=1",
-            "last": f"{path}?page={last}",
-            "prev": f"{path}?page={page - 1}" if page > 1 else None,
-            "next": f"{path}?page={page + 1}" if page < last else None,
-        },
-        "meta": {
-            "current_page": page,
-            "from": (page - 1) * size + 1 if shown else None,
-            "last_page": last,
-            "path": path,
-            "per_page": str(size),
-            "to": (page - 1) * size + len(shown) if shown else None,
-            "total": len(rows),
-        },
+    part = _Part(record, rows, size_name, 50 if size_name == "per_page" else 25)
+    links: dict[str, str | None] = {
+        "first": part.url(1),
+        "last": part.url(part.last),
+        "prev": part.previous_url,
+        "next": part.next_url,
     }
+    return {"data": part.shown, "links": links, "meta": part.facts}
+
+
+def bare_page(record: RequestRecord, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Wrap rows as Laravel's bare paginator does, whose URLs are ``http://`` in thanks.io's example."""
+    part = _Part(record, rows, "limit", 1000, scheme="http")
+    urls: dict[str, str | None] = {"first_page_url": part.url(1), "last_page_url": part.url(part.last)}
+    urls |= {"prev_page_url": part.previous_url, "next_page_url": part.next_url}
+    return {"data": part.shown, **part.facts, **urls}
+
+
+class _Part:
+    """The rows of one page, and what both styles of pages say about it."""
+
+    def __init__(
+        self, record: RequestRecord, rows: list[dict[str, Any]], size_name: str, default: int, scheme: str = "https"
+    ) -> None:
+        size = _positive(record.query.get(size_name), default)
+        number = _positive(record.query.get("page"), 1)
+        start = (number - 1) * size
+        self.path = f"{scheme}://api.thanks.io{record.path}"
+        self.last = max(-(-len(rows) // size), 1)
+        self.shown = rows[start : start + size]
+        self.previous_url = self.url(number - 1) if number > 1 else None
+        self.next_url = self.url(number + 1) if number < self.last else None
+        self.facts = {
+            "current_page": number,
+            "from": start + 1 if self.shown else None,
+            "last_page": self.last,
+            "path": self.path,
+            "per_page": str(size),
+            "to": start + len(self.shown) if self.shown else None,
+            "total": len(rows),
+        }
+
+    def url(self, number: int) -> str:
+        return f"{self.path}?page={number}"
 
 
 def _positive(text: str | None, default: int) -> int:

@@ -64,21 +64,22 @@ class Dispatcher:
             fault.stand()
         if fault.lose_reply == "before":
             self._lose(handler, record, reset=fault.reset)
-        if fault.refuse is not None:
-            reply = self.oauth.refuse(record, fault.refuse)
-        elif fault.replaces_reply and not fault.processed:
-            record.outcome = "not_processed"
-            reply = ordered_reply(fault)
-        else:
-            reply = self._endpoint(record, fault)
-            if fault.replaces_reply:
-                reply = ordered_reply(fault)
-            if record.pair is not None and (fault.replaces_reply or _TOKEN_MEMBERS & fault.reply.keys()):
-                record.pair.reply = "replaced"
+        reply = self._faulty_reply(record, fault)
         self._wait(handler, record, fault.delay_reply)
         if fault.hold == "after":
             fault.stand()
         return reply
+
+    def _faulty_reply(self, record: RequestRecord, fault: Fault) -> Reply:
+        if fault.refuse is not None:
+            return self.oauth.refuse(record, fault.refuse)
+        if fault.replaces_reply and not fault.processed:
+            record.outcome = "not_processed"
+            return ordered_reply(fault)
+        reply = self._endpoint(record, fault)
+        if record.pair is not None and (fault.replaces_reply or _TOKEN_MEMBERS & fault.reply.keys()):
+            record.pair.reply = "replaced"
+        return ordered_reply(fault) if fault.replaces_reply else reply
 
     def _endpoint(self, record: RequestRecord, fault: Fault | None) -> Reply:
         if record.target == "token":

@@ -19,6 +19,7 @@ from ..flows.addresses import connected_url, login_url, own_url, requested_next,
 from ..flows.authorize import check_ready, start_authorization
 from ..flows.browser import remember_browser
 from ..flows.callback import Answer, Outcome, Unfinished, find_open_request, finish_authorization
+from ..flows.code_exchange import Interrupted
 from ..flows.response import AuthorizationResponse, hide_query, take_response
 from ..flows.status import connection_of
 from .answers import View, own_page, signed_in, tell, wants_json
@@ -79,9 +80,11 @@ def callback(request: HttpRequest) -> HttpResponse:
         return HttpResponseNotAllowed(["GET"])
     try:
         return _answer(request)
+    except Interrupted as interrupted:
+        raise interrupted.exception from None  # its owner waits for it; our frames show no code
     except Exception as error:
         if is_interruption(error):
-            raise  # a time limit's owner waits for it; our frames show no code
+            raise
         caught = error  # an error report would show the code
     # Outside the handler: an error in the error page's template must not chain to frames that hold the code.
     if isinstance(caught, Unfinished):

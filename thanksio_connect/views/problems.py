@@ -63,6 +63,11 @@ _BY_CODE: dict[str, tuple[int, str | Promise]] = {
     ),
     "authorization_error": (400, _("thanks.io could not allow the connection.")),
 }
+_BY_KIND: list[tuple[tuple[type[ThanksIOError], ...], int, str | Promise]] = [
+    ((Throttled,), 503, _("thanks.io is busy. Wait a moment, then start again.")),
+    ((TransportError, InvalidTokenResponse), 502, _("thanks.io did not answer as it should.")),
+    ((InvalidGrant,), 400, _("thanks.io no longer accepts this authorization.")),
+]
 _SITE_PROBLEM = _("This site can't connect to thanks.io at the moment. The cause is on our side, not on yours.")
 
 
@@ -75,17 +80,14 @@ def problem_of(error: Exception) -> Problem:
         return Problem(503, "configuration", _("Not available"), _SITE_PROBLEM, start_again=False)
     if isinstance(error, TokenUndecryptable):
         return Problem(503, "configuration", _("Not available"), _SITE_PROBLEM)
-    if isinstance(error, Throttled):
-        return Problem(503, error.code, _NOT_FINISHED, _("thanks.io is busy. Wait a moment, then start again."))
-    if isinstance(error, TransportError | InvalidTokenResponse):
-        return Problem(502, error.code, _NOT_FINISHED, _("thanks.io did not answer as it should."))
-    if isinstance(error, InvalidGrant):
-        return Problem(400, error.code, _NOT_FINISHED, _("thanks.io no longer accepts this authorization."))
     if isinstance(error, OAuthError) and error.code in _BY_CODE:
         status, words = _BY_CODE[error.code]
         return Problem(status, error.code, _NOT_FINISHED, words)
-    if isinstance(error, InvalidState):
+    if isinstance(error, InvalidState):  # a code that says more than the user need know
         return Problem(400, InvalidState.code, _NOT_FINISHED, _UNKNOWN_STATE)
+    for kinds, status, words in _BY_KIND:
+        if isinstance(error, kinds):
+            return Problem(status, error.code, _NOT_FINISHED, words)
     return Problem(500, "error", _("Something went wrong"), _("The connection could not be finished."))
 
 

@@ -147,12 +147,12 @@ def stop_after_claim() -> None:
     """Stop this process (SIGSTOP) right after its next claim is committed."""
     before = {each: each.claim for each in (places.Place, places.PrivateSessions)}
     undo.extend(partial(setattr, each, "claim", method) for each, method in before.items())
+    is_next = [True]
 
-    def claim_and_stop(self: places.Place) -> Any:
-        result = before[type(self)](self)
-        for each, method in before.items():
-            each.claim = method  # type: ignore[method-assign]
-        os.kill(os.getpid(), signal.SIGSTOP)
+    def claim_and_stop(self: places.Place, step: Any) -> Any:
+        result = before[type(self)](self, step)
+        if is_next and is_next.pop():
+            os.kill(os.getpid(), signal.SIGSTOP)
         return result
 
     for each in before:

@@ -160,12 +160,8 @@ def foreign(database):
 @pytest.fixture
 def impatient(monkeypatch):
     """Steps that fail are given up soon."""
-    give_up = sessions.on_private_sessions
-    monkeypatch.setattr(
-        sessions,
-        "on_private_sessions",
-        lambda alias, step, *, budget_seconds: give_up(alias, step, budget_seconds=min(budget_seconds, 0.3)),
-    )
+    tries = sessions._tries
+    monkeypatch.setattr(sessions, "_tries", lambda budget, *delays: tries(min(budget, 0.3), *delays))
     monkeypatch.setattr(sessions, "OPEN_BUDGET_SECONDS", 0.3)
 
 
@@ -259,7 +255,7 @@ def test_a_step_that_fails_is_run_again_on_fresh_private_sessions(database, insi
         pytest.skip("SQLite lets one transaction write at a time")
     step, runs = failing(OperationalError("gone"), 3)
     with transaction.atomic() if inside else nullcontext():
-        assert sessions.on_any_session("default", step, budget_seconds=5) == "done"
+        assert sessions.committed("default", step, budget_seconds=5) == "done"
     assert runs[0] == "default"
     assert len(set(runs)) == 4
     assert [alias for alias in runs if alias in connections.settings] == ["default"]
@@ -268,7 +264,7 @@ def test_a_step_that_fails_is_run_again_on_fresh_private_sessions(database, insi
 def test_an_error_that_no_session_mends_is_raised_at_once(database):
     step, runs = failing(DataError("too long"), 99)
     with pytest.raises(DataError):
-        sessions.on_any_session("default", step)
+        sessions.committed("default", step)
     assert runs == ["default"]
 
 
@@ -277,7 +273,7 @@ def test_no_session_stays_open_and_no_alias_behind(database):
     known = set(vars(connections._connections))
     step, runs = failing(OperationalError("gone"), 99)
     with pytest.raises(OperationalError):
-        sessions.on_any_session("default", step, budget_seconds=0.3)
+        sessions.committed("default", step, budget_seconds=0.3)
     assert len(runs) > 2
     assert set(vars(connections._connections)) == known
     assert databases.session_count(wanted=before) == before
@@ -288,7 +284,7 @@ def test_with_a_clock_that_stands_still_the_tries_end_by_their_number(database, 
     monkeypatch.setattr("thanksio_connect.refresh.sessions.time.sleep", lambda seconds: None)
     step, runs = failing(OperationalError("gone"), 10**6)
     with frozen(clock), pytest.raises(OperationalError):
-        sessions.on_any_session("default", step, budget_seconds=1)
+        sessions.committed("default", step, budget_seconds=1)
     assert 3 < len(runs) < 100
 
 

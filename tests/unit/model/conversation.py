@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any
 
-from thanksio_connect.refresh.row import Row
-from thanksio_connect.refresh.steps import Current, Request, Step
-
 from thanksio_connect.client.tokens import TokenSet
+from thanksio_connect.refresh.protocol import Claim, Current, Request, Step, Store
+from thanksio_connect.refresh.statements import Claimed, Stored
+from thanksio_connect.refresh.token_row import Row
 
 from .provider import Token
 from .rows import ModelRow
@@ -34,7 +34,7 @@ class Conversation:
 
     def advance(self, number: int, result: Any) -> int:
         """The state after the step's result (in the model's terms)."""
-        key = (number, result if not isinstance(result, Exception) else (type(result), str(result)))
+        key = (number, result)
         if key not in self._next:
             self._next[key] = self._number((*self._histories[number], result))
         return self._next[key]
@@ -46,7 +46,7 @@ class Conversation:
         try:
             step = next(generator)
             for result in history:
-                step = generator.send(_for_protocol(result))
+                step = generator.send(_for_protocol(step, result))
         except StopIteration as stop:
             outcome, step = stop.value, None
         except Exception as error:
@@ -62,18 +62,22 @@ class Conversation:
         return number
 
 
-def _for_protocol(result: Any) -> Any:
+def _for_protocol(step: Any, result: Any) -> Any:
     match result:
         case ModelRow():
             return result.as_row()
         case Token():
-            return TokenSet(
-                access_token=f"access-{result.grant}-{result.number}", scope=f"{result.grant} {result.number}"
-            )
+            return pair_of(result)
         case (bool() as flag, row):
-            return flag, _for_protocol(row)
+            kind = {Claim: Claimed, Store: Stored}[type(step)]
+            return kind(flag, _for_protocol(step, row))
         case _:
             return result
+
+
+def pair_of(token: Token) -> TokenSet:
+    """The protocol's tokens for the model's."""
+    return TokenSet(access_token=f"access-{token.grant}-{token.number}", scope=f"{token.grant} {token.number}")
 
 
 def token_of(tokens: TokenSet) -> Token:
@@ -95,18 +99,16 @@ def _frames(generator: Any) -> tuple[Any, ...]:
 def _plain(value: Any) -> Any:
     match value:
         case Row():
-            return value.values["model"], value.outcome_unknown, value.taken_over
+            return value.values["model"]
         case TokenSet():
             return value.access_token
-        case Current():
-            return _plain(value.row), value.renewed
         case BaseException():
             return type(value), str(value)
+        case tuple():
+            return tuple(_plain(part) for part in value)
         case Generator():  # a protocol that drives another
             return _frames(value)
-        case (bool(), _):  # a step's result
-            return tuple(_plain(part) for part in value)
-        case _ if isinstance(value, Step):
+        case _ if isinstance(value, Current | Claimed | Stored | Step):
             return type(value), tuple(_plain(part) for part in value.__dict__.values())
         case _:
             return value

@@ -1,13 +1,19 @@
-"""The moves that are not one step of a conversation: the caller's transaction, death, and the pieces of all moves."""
+"""The pieces of which steps and faults are made."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from thanksio_connect.exceptions import OutcomeUnknown
+from thanksio_connect.refresh.protocol import Pause
+
 from . import checks
-from .conversation import Conversation
+from .conversation import Conversation, pair_of
+from .provider import Token
 from .rows import ModelRow
-from .state import Scenario, State, Worker
+from .state import CALLERS, Exchange, Scenario, State, Worker
+
+LOST = OutcomeUnknown()
 
 
 class Moves:
@@ -16,73 +22,13 @@ class Moves:
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
         self.statements = scenario.statements
+        self.keys = [caller.key for caller in scenario.callers]
+        self.in_transaction = [caller.place == CALLERS for caller in scenario.callers]
         self.conversations = [
             Conversation(scenario.protocol, caller.version, caller.at_its_place()) for caller in scenario.callers
         ]
 
-    # The caller's transaction, and death.
-
-    def _begin(self, state: State, me: int) -> State:
-        return self._news(self._with(state._replace(lock=me, draft=state.row), me, phase="run"), by=me)
-
-    def _unlock(self, state: State, me: int, **changes: Any) -> State:
-        if state.lock == me:
-            state = state._replace(lock=None, draft=None)
-        return self._news(self._with(state, me, **{"phase": "done", **changes}), by=me)
-
-    def _lose_session(self, state: State, me: int) -> State:
-        worker = state.workers[me]
-        return self._unlock(count(state, "session dies"), me, phase=worker.phase, broken=True, adrift=True)
-
-    def _raise(self, state: State, me: int, **changes: Any) -> State:
-        """The database's error ends the renewal; the transaction can only roll back."""
-        return self._with(state, me, phase="open", conversation=0, note=None, news=False, **changes)
-
-    def _roll_back(self, state: State, me: int, worker: Worker) -> State:
-        if not worker.broken:
-            state = count(state, "rollback")
-        if not self.scenario.has_journal:
-            state = self._excuse(state, me, worker, told=False)
-        if worker.hand is None and worker.failed is None:
-            return self._unlock(state, me)
-        return self._unlock(state, me, phase="guard" if self.statements.guards_rollback else "done")
-
-    def _guard(self, state: State, me: int, worker: Worker) -> State:
-        version = self.scenario.callers[me].version
-        if worker.hand is not None:
-            row = self.statements.store(state.row, me, version, worker.hand, 0)
-        elif isinstance(worker.failed, tuple):
-            row = self.statements.fail(state.row, me, version, *worker.failed)
-        else:
-            row = self.statements.conclude(state.row, version, worker.failed)
-            if row != state.row:
-                assert row is not None
-                checks.concludes(state, state.row, row.error)
-        state = self._with(self._commit(state, row, by=me), me, phase="done", hand=None, failed=None)
-        return self._forget(state, me)
-
-    def _forget(self, state: State, me: int) -> State:
-        entry = state.entry
-        if entry is None or entry.worker != me:
-            return state
-        if entry.token is not None and state.row is not None and state.row.version == entry.version:
-            return state  # another's pair, to which the row has not come
-        return self._news(state._replace(entry=None), by=me)
-
-    def _crash(self, state: State, me: int, worker: Worker) -> State:
-        row = state.row
-        leaves_trace = row is not None and row.lease == me and row.token == worker.spending
-        entry = state.entry if state.entry is not None and state.entry.worker == me else None
-        state = count(state, "crash")
-        if not worker.kept and (entry is None or entry.token is None):
-            state = self._excuse(state, me, worker, told=leaves_trace)
-            state = state._replace(lost=state.lost | ({worker.hand} - {None}))
-        if state.lock == me:
-            state = self._unlock(state, me)
-        end = Worker("crashed")
-        return state._replace(workers=(*state.workers[:me], end, *state.workers[me + 1 :]))
-
-    # The pieces.
+    # The row.
 
     def _may(self, state: State, fault: str) -> bool:
         return state.faults_left > 0 and fault in self.scenario.faults
@@ -91,43 +37,142 @@ class Moves:
         return state.draft if state.lock == me else state.row
 
     def _write(self, state: State, me: int, row: ModelRow | None) -> State:
-        return state._replace(draft=row) if state.lock == me else self._commit(state, row, by=me)
+        return state._replace(draft=row) if state.lock == me else self._commit(state, row)
 
-    def _commit(self, state: State, row: ModelRow | None, *, by: int | None) -> State:
+    def _commit(self, state: State, row: ModelRow | None) -> State:
         if row == state.row:
             return state
         checks.rows(state.row, row, state.provider)
-        state = state._replace(row=row, was_dead=state.was_dead or (row is not None and row.dead))
-        if state.entry is not None and (row is None or row.version > state.entry.version):
-            state = state._replace(entry=None)  # it counts no more
-        return self._news(state, by=by)
+        return self._news(state._replace(row=row, was_dead=state.was_dead or (row is not None and row.dead)))
 
-    def _news(self, state: State, *, by: int | None) -> State:
-        waiting = ("run", "taken", "looked", "settling", "announcing", "confirming", "sent", "concluded")
-        workers = tuple(
-            worker._replace(news=True) if other != by and worker.phase in waiting else worker
-            for other, worker in enumerate(state.workers)
-        )
-        return state._replace(workers=workers)
+    def _news(self, state: State) -> State:
+        for other, worker in enumerate(state.workers):
+            step = self.conversations[other].steps[worker.conversation] if worker.phase == "run" else None
+            if isinstance(step, Pause) and not worker.news:
+                state = self._with(state, other, news=True)
+        return state
 
-    def _excuse(self, state: State, me: int, worker: Worker, *, told: bool) -> State:
-        tokens = {worker.spending} - {None}
-        return state._replace(excused=state.excused | tokens, told=state.told | tokens if told else state.told)
+    def _unlock(self, state: State, me: int) -> State:
+        return state._replace(lock=None, draft=None) if state.lock == me else state
+
+    # A worker.
 
     def _with(self, state: State, me: int, **changes: Any) -> State:
-        workers = (*state.workers[:me], state.workers[me]._replace(**changes), *state.workers[me + 1 :])
-        return state._replace(workers=workers)
+        return self._become(state, me, state.workers[me]._replace(**changes))
+
+    def _become(self, state: State, me: int, worker: Worker) -> State:
+        return state._replace(workers=(*state.workers[:me], worker, *state.workers[me + 1 :]))
+
+    def _step(self, worker: Worker, me: int) -> Any:
+        """What it wants to do next."""
+        if worker.phase != "broken off":
+            return self.conversations[me].steps[worker.conversation]
+        if worker.exchange is None:
+            return self.scenario.last_step(None, None)
+        row, reply = worker.exchange
+        return self.scenario.last_step(row.as_row(), pair_of(reply) if isinstance(reply, Token) else reply)
 
     def _advance(self, state: State, me: int, result: Any) -> State:
+        worker = state.workers[me]
+        if worker.phase == "broken off":
+            return self._end(state, me)
         conversation = self.conversations[me]
-        number = conversation.advance(state.workers[me].conversation, result)
+        number = conversation.advance(worker.conversation, result)
         outcome = conversation.outcomes[number]
         if outcome is None:
             return self._with(state, me, phase="run", conversation=number, note=None)
         checks.outcome(state, self.scenario, me, outcome)
-        in_transaction = state.lock == me or state.workers[me].adrift
-        return self._with(state, me, phase="open" if in_transaction else "done", conversation=0, note=None, news=False)
+        return self._end(state, me)
+
+    def _end(self, state: State, me: int) -> State:
+        worker = state.workers[me]
+        is_open = state.lock == me or worker.adrift or (self.in_transaction[me] and worker.hand is not None)
+        end = Worker(
+            "open" if is_open else "done",
+            hand=worker.hand,
+            broken=worker.broken,
+            adrift=worker.adrift,
+            left_lease=worker.left_lease,
+        )
+        return self._become(state, me, end)
+
+    def _break_off(self, state: State, me: int, *, is_interruption: bool = False) -> State:
+        """Something is raised: the exchange is seen through, or the lease given back."""
+        worker = state.workers[me]
+        if worker.phase == "sent":
+            return self._with(state, me, phase="awaiting", conversation=0, broken=self.in_transaction[me])
+        if worker.exchange is None and not is_interruption:
+            return self._end(self._with(state, me, broken=self.in_transaction[me]), me)
+        return self._with(
+            state, me, phase="broken off", conversation=0, note=None, news=False, broken=self.in_transaction[me]
+        )
+
+    def _spent(self, worker: Worker) -> frozenset[Token]:
+        """The token that it may have spent without anybody knowing."""
+        if worker.hand is not None:
+            return frozenset({worker.hand._replace(number=worker.hand.number - 1)})
+        return frozenset({worker.exchange.row.token} if worker.exchange else ())
+
+    # What goes wrong.
+
+    def _crash(self, state: State, me: int, worker: Worker) -> State:
+        state = count(state)._replace(
+            excused=state.excused | self._spent(worker), lost=state.lost | ({worker.hand} - {None})
+        )
+        return self._news(self._become(self._unlock(state, me), me, Worker("crashed")))
+
+    def _lose_session(self, state: State, me: int, worker: Worker) -> State:
+        state = count(state)._replace(excused=state.excused | self._spent(worker))
+        return self._news(self._with(self._unlock(state, me), me, broken=True, adrift=True))
+
+    def _lose_reply(self, state: State, me: int, fault: str, error: Exception) -> State:
+        """Nobody will ever see what the request came to."""
+        worker = state.workers[me]
+        assert worker.exchange is not None
+        token = worker.exchange.row.token
+        told = state.told if self.in_transaction[me] else state.told | {token}
+        state = count(state, fault)._replace(
+            excused=state.excused | {token},
+            doubted=state.doubted | {token},
+            told=told,
+            lost=state.lost | ({worker.hand} - {None}),
+        )
+        return self._hear(self._with(state, me, hand=None, exchange=Exchange(worker.exchange.row, error)), me)
+
+    def _hear(self, state: State, me: int) -> State:
+        """The answer comes."""
+        worker = state.workers[me]
+        assert worker.exchange is not None
+        if worker.phase == "awaiting":
+            return self._with(state, me, phase="broken off")
+        return self._advance(state, me, worker.exchange.reply)
+
+    # The end of the caller's transaction.
+
+    def _committed(self, state: State, me: int, *, is_heard: bool = True) -> State:
+        if state.draft is not None and state.draft.unknown:
+            state = state._replace(told=state.told | {state.draft.token})
+        state = self._commit(self._unlock(state, me), state.draft)
+        guards = not is_heard and state.workers[me].hand is not None and self.statements.guards_rollback
+        return self._news(self._with(state, me, phase="guard")) if guards else self._close(state, me)
+
+    def _roll_back(self, state: State, me: int, worker: Worker) -> State:
+        if not worker.broken:
+            state = count(state)
+        state = self._unlock(state._replace(excused=state.excused | self._spent(worker)), me)
+        if worker.hand is None or not self.statements.guards_rollback:
+            return self._close(state, me)
+        return self._news(self._with(state, me, phase="guard"))
+
+    def _guard(self, state: State, me: int, worker: Worker) -> State:
+        assert worker.hand is not None
+        return self._close(self._commit(state, self.statements.store(state.row, self.keys[me], me, worker.hand)), me)
+
+    def _close(self, state: State, me: int) -> State:
+        return self._news(self._become(state, me, Worker("done")))
 
 
-def count(state: State, fault: str) -> State:
-    return state._replace(faults_left=state.faults_left - 1, faults=state.faults | {fault}, posts=0)
+def count(state: State, fault: str = "") -> State:
+    """One fault less is left; its name is kept where an invariant asks for it."""
+    faults = state.faults | {fault} if fault else state.faults
+    return state._replace(faults_left=state.faults_left - 1, faults=faults, posts=0)

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from thanksio_connect.refresh.steps import Request
-
-from thanksio_connect.refresh import protocol
+from thanksio_connect.exceptions import InvalidGrant
+from thanksio_connect.refresh.protocol import Request, Step, last_step, renewal
 
 from .conversation import Protocol
 from .provider import Provider, Token
-from .rows import ModelRow, Statements
+from .rows import ModelKey, ModelRow, Statements
 
-AUTOCOMMIT = "autocommit"  # or private connections: each step commits itself
-SQLITE = "sqlite"  # the same, but the claim's UPDATE, its look into the journal, its read and what follows are steps
-CALLERS = "caller's transaction"  # holds the row from before the first step; guarded against rollback; the claim,
-# its announcement in the journal and the question whether the lock was held until then are steps
+AUTOCOMMIT = "autocommit"  # or private sessions: each step commits itself
+PARTED = "autocommit, no RETURNING"  # the same, but the claim's UPDATE and its read are two steps
+CALLERS = "caller's transaction"  # the claim takes the database's write lock; what follows is a draft until the commit
+
+REFUSED = InvalidGrant()
 
 
 class Violation(AssertionError):
@@ -29,38 +29,37 @@ class Violation(AssertionError):
         self.schedule = schedule
 
 
+class Exchange(NamedTuple):
+    """A request that was sent: the row that it spent, and what came of it (a token, or an exception)."""
+
+    row: ModelRow
+    reply: Any
+
+
 class Worker(NamedTuple):
     """A caller in the middle of its renewal."""
 
-    phase: str = "run"  # new, run, taken, looked, settling, announcing, confirming, sent, concluded, open, guard, done,
-    # crashed
+    phase: str = "run"  # run; claimed, sent, concluded (halfway through a step); awaiting, broken off (there is one
+    # step left); open (its caller's transaction goes on); guard (that was rolled back); done, crashed
     conversation: int = 0
     news: bool = False  # the row changed since this worker last saw it
-    spending: Token | None = None  # the refresh token of its claim
+    exchange: Exchange | None = None  # until what came of it is recorded
     hand: Token | None = None  # the live pair that it holds, or that is on the way to it; not durable yet
     note: Any = None  # a result that waits for the second half of its step
-    failed: Any = None  # the failure (as seen, and why) or the verdict's code that it wrote in the caller's transaction
-    broken: bool = False  # the caller's transaction can only roll back
-    has_sent: bool = False  # a request that was processed
-    is_new: bool = False  # no request of its version can have been processed before its entry in the journal
-    kept: bool = False  # it waited for the row's lock for some seconds, and put its pair into the journal
     late: bool = False  # its lease was over before it sent anything
-    adrift: bool = False  # its session is gone, and with it the lock and all that it wrote; the caller has not seen it
+    broken: bool = False  # the caller's transaction can only roll back
+    adrift: bool = False  # the session of the caller's transaction is gone, with its lock and draft
+    left_lease: bool = False  # the database failed when it wanted to give the lease back
 
     @property
     def will_store(self) -> bool:
         """Whether it holds a live pair, or one is on the way to it, and it is not done."""
         return self.hand is not None and self.phase != "done"
 
-
-class Entry(NamedTuple):
-    """The journal: a renewal inside a caller's transaction, seen by others. It counts for its version alone."""
-
-    version: int
-    worker: int
-    lives: bool = True
-    token: Token | None = None  # the pair that the row is to have
-    rejections: int = 0
+    @property
+    def has_ended(self) -> bool:
+        """Whether it does nothing any more."""
+        return self.phase in ("done", "crashed")
 
 
 class State(NamedTuple):
@@ -71,12 +70,11 @@ class State(NamedTuple):
     workers: tuple[Worker, ...]
     faults_left: int
     faults: frozenset[str] = frozenset()
-    lock: int | None = None  # the worker whose caller's transaction holds the row
+    lock: int | None = None  # the worker whose caller's transaction has the write lock
     draft: ModelRow | None = None  # the row as that transaction sees it
-    entry: Entry | None = None
     excused: frozenset[Token] = frozenset()  # spent tokens that may be presented again: nobody could know better
-    doubted: frozenset[Token] = frozenset()  # those whose lease was over: a verdict may say "lost_reply"
-    told: frozenset[Token] = frozenset()  # ... and the row shows why, so the verdict must be "lost_reply"
+    doubted: frozenset[Token] = frozenset()  # those for which a verdict may say "lost_reply"
+    told: frozenset[Token] = frozenset()  # ... and must: the row showed that the outcome is unknown
     lost: frozenset[Token] = frozenset()  # pairs whose reply was lost or whose holder died
     was_dead: bool = False  # the verdict stood at some time
     posts: int = 0  # counted while nothing went wrong
@@ -92,9 +90,12 @@ class Caller:
 
     def at_its_place(self) -> Request:
         """The request as the engine completes it."""
-        waits = self.place != CALLERS
-        values = {**self.request.__dict__, "may_wait": waits, "may_conclude": waits}
-        return Request(**values)
+        return replace(self.request, may_wait=self.place != CALLERS)
+
+    @property
+    def key(self) -> ModelKey:
+        """What its statements look for."""
+        return ModelKey(0, self.version)
 
 
 @dataclass(frozen=True)
@@ -106,10 +107,11 @@ class Scenario:
     budget: int = 0
     row: ModelRow = field(default_factory=ModelRow)
     provider: Provider = field(default_factory=Provider)
+    refusal: InvalidGrant = REFUSED
     detects_reuse: bool = False
     statements: Statements = field(default_factory=Statements)
-    protocol: Protocol = protocol.renewal
-    has_journal: bool = True  # none for SQLite in memory, and none where it can't be written
+    protocol: Protocol = renewal
+    last_step: Callable[[Any, Any], Step] = last_step
 
 
 Events = Iterator[tuple[str, Callable[[], State]]]

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from thanksio_connect.refresh.steps import (
-    Claim,
-    Conclude,
-    Fail,
-    Load,
-    Pause,
-    Post,
-    Release,
-    Store,
-)
+from thanksio_connect.exceptions import InvalidGrant
+from thanksio_connect.refresh.protocol import Claim, Conclude, Fail, Pause, Post, Release, Store
 
-from thanksio_connect.exceptions import OutcomeUnknown
-from thanksio_connect.refresh.protocol import VERDICT_PENDING
-
-from .moves import count
+from .moves import LOST, count
+from .provider import Token
 from .rows import ModelRow
-from .state import CALLERS, Events, State, Worker
+from .state import Events, State, Worker
 from .steps import ANSWERS, Steps
 
-USER_ACTS = ("reconnect", "disconnect", "revoke")
 FAULTS = frozenset(
-    {*ANSWERS, *USER_ACTS, "crash", "reply lost", "lease expires", "impatience", "rollback", "store fails",
-     "store's reply lost", "slow holder", "session dies", "commit's reply lost", "journal fails"}
+    {*ANSWERS, "reconnect", "disconnect", "revoke", "crash", "interruption", "reply lost", "lease expires",
+     "impatience", "time passes", "rollback", "store fails", "slow holder", "session dies", "commit's reply lost",
+     "database fails"}
 )  # fmt: skip
+
+
+def is_answer(worker: Worker) -> bool:
+    """Whether what is on the way to it is the provider's own answer."""
+    return worker.exchange is not None and isinstance(worker.exchange.reply, Token | InvalidGrant)
 
 
 class World(Steps):
@@ -33,182 +28,111 @@ class World(Steps):
 
     def first(self) -> State:
         """Before anybody did anything."""
-        phases = ["new" if caller.place == CALLERS else "run" for caller in self.scenario.callers]
-        workers = tuple(Worker(phase) for phase in phases)
         row = self.scenario.row
-        excused = frozenset({row.token} if row.unknown else ())
-        return State(row, self.scenario.provider, workers, self.scenario.budget, excused=excused)
+        known = frozenset({row.token} if row.unknown else ())
+        workers = tuple(Worker() for _caller in self.scenario.callers)
+        return State(
+            row, self.scenario.provider, workers, self.scenario.budget, excused=known, doubted=known, told=known
+        )
 
     def events(self, state: State) -> Events:
         """Every event that is possible now, and a function that gives the state after it."""
         for me, worker in enumerate(state.workers):
-            for name, event in self._of_worker(state, me, worker):
-                yield f"{'ABC'[me]}: {name}", event
+            if not worker.has_ended:
+                for name, event in self._of_worker(state, me, worker):
+                    yield f"{'ABC'[me]}: {name}", event
         yield from self._of_world(state)
 
     # The world.
 
     def _of_world(self, state: State) -> Events:
         row = state.row
-        if row is not None and row.lease is not None and row.lease_lives:
-            died = state.workers[row.lease].phase == "crashed"
-            if died or self._may(state, "lease expires"):
-                yield "lease expires", lambda: self._expire(state, died=died)
-        entry = state.entry
-        if entry is not None and entry.lives and entry.token is None:
-            died = state.workers[entry.worker].phase in ("crashed", "done")
-            if died or self._may(state, "lease expires"):
-                yield "the journal's lease expires", lambda: self._expire_entry(state, died=died)
-        if row is None or state.lock is not None:
+        if row is None:
             return
-        if row.error == VERDICT_PENDING and row.backoff and not any(worker.will_store for worker in state.workers):
-            yield "the verdict's time comes", lambda: self._commit(state, row._replace(backoff=False), by=None)
+        if row.lease is not None and row.lease_lives:
+            holder = state.workers[row.lease]
+            is_abandoned = holder.phase == "crashed" or holder.left_lease
+            if is_abandoned or self._may(state, "lease expires"):
+                yield "lease expires", lambda: self._expire(state, row, is_abandoned)
+        if self._may(state, "revoke"):
+            revoked = state.provider.revoke(row.token.grant)
+            yield "user revokes at thanks.io", lambda: count(state, "revoke")._replace(provider=revoked)
+        if state.lock is not None:
+            return
+        if row.just_failed and self._may(state, "time passes"):
+            yield "time passes", lambda: self._commit(count(state), row._replace(just_failed=False))
         if self._may(state, "reconnect"):
             yield "user reconnects", lambda: self._reconnect(state)
         if self._may(state, "disconnect"):
-            yield "user disconnects", lambda: self._commit(count(state, "disconnect"), None, by=None)
-        if self._may(state, "revoke"):
-            yield (
-                "user revokes at thanks.io",
-                lambda: count(state, "revoke")._replace(provider=state.provider.revoke(row.token.grant)),
-            )
+            yield "user disconnects", lambda: self._commit(count(state, "disconnect"), None)
 
-    def _expire(self, state: State, *, died: bool) -> State:
-        assert state.row is not None
-        row = state.row._replace(lease_lives=False)
-        draft = state.draft
-        if draft is not None and draft.lease == row.lease:
-            draft = draft._replace(lease_lives=False)
-        if not died:
-            assert row.lease is not None
-            state = self._overdue(state, row.lease)
-        return self._commit(state._replace(draft=draft), row, by=None)
-
-    def _expire_entry(self, state: State, *, died: bool) -> State:
-        assert state.entry is not None
-        if not died:
-            state = self._overdue(state, state.entry.worker)
-        return self._news(state._replace(entry=state.entry._replace(lives=False)), by=None)
-
-    def _overdue(self, state: State, holder: int) -> State:
-        assert state.row is not None
-        state = count(state, "lease expires")._replace(doubted=state.doubted | {state.row.token})
-        worker = state.workers[holder]
-        step = self.conversations[holder].steps[worker.conversation]
-        is_locked_out = state.lock not in (None, holder) and worker.phase == "run"
-        if isinstance(step, Store) and is_locked_out and not worker.kept and self.scenario.has_journal:
-            state = self._keep(state, holder, step)  # which comes much sooner
-        return self._with(state, holder, late=True)
+    def _expire(self, state: State, row: ModelRow, is_abandoned: bool) -> State:
+        assert row.lease is not None
+        if not is_abandoned:
+            worker = state.workers[row.lease]
+            # Who has sent already may be slow; who has not does not send any more.
+            sent = {worker.exchange.row.token} if worker.exchange else set()
+            state = count(state, "lease expires")._replace(excused=state.excused | sent)
+            state = self._with(state, row.lease, late=worker.phase not in ("sent", "awaiting"))
+        if state.draft is not None and state.draft.lease == row.lease:
+            state = state._replace(draft=state.draft._replace(lease_lives=False))
+        return self._commit(state, row._replace(lease_lives=False))
 
     def _reconnect(self, state: State) -> State:
-        assert state.row is not None
         provider, token = state.provider.authorize()
-        row = ModelRow(version=state.row.version + 1, token=token)
-        return self._commit(count(state, "reconnect")._replace(provider=provider), row, by=None)
+        return self._commit(count(state, "reconnect")._replace(provider=provider), ModelRow(token=token))
 
     # A worker.
 
     def _of_worker(self, state: State, me: int, worker: Worker) -> Events:
-        if worker.phase in ("done", "crashed"):
-            return
-        is_free = state.lock in (None, me)
-        if worker.phase == "new":
-            if is_free:
-                yield "begins its transaction", lambda: self._begin(state, me)
-            return
-        if self._may(state, "crash"):
+        has_begun = worker != Worker()
+        if has_begun and self._may(state, "crash"):
             yield "crashes", lambda: self._crash(state, me, worker)
-        if state.lock == me and self._may(state, "session dies") and self.scenario.has_journal:
-            yield "session dies", lambda: self._lose_session(state, me)
+        if state.lock == me and self._may(state, "session dies"):
+            yield "session dies", lambda: self._lose_session(state, me, worker)
+        is_under_way = has_begun and worker.phase in ("run", "claimed", "sent", "concluded")
+        if is_under_way and self._may(state, "interruption"):
+            yield "is interrupted", lambda: self._break_off(count(state), me, is_interruption=True)
         match worker.phase:
             case "guard":
-                if is_free:
+                if state.lock is None:
                     yield "the guard writes again", lambda: self._guard(state, me, worker)
             case "open":
-                if not worker.broken:
-                    nothing = {"hand": None, "failed": None}
-                    yield "commits", lambda: self._unlock(self._committed(state, me), me, **nothing)
-                    if self._may(state, "commit's reply lost"):
-                        yield "commit's reply lost", lambda: self._lose_commit(state, me, worker)
-                if worker.broken or self._may(state, "rollback"):
-                    yield "rolls back", lambda: self._roll_back(state, me, worker)
-            case "taken":
-                yield "claim, look", lambda: self._claim_look(state, me, worker)
-            case "looked":
-                yield "claim, read", lambda: self._claim_read(state, me, worker)
-            case "settling":
-                if is_free:
-                    yield "claim, settle", lambda: self._claim_settle(state, me, worker)
-            case "announcing":
-                yield "claim, announce", lambda: self._announce(state, me, worker)
-                if self._may(state, "journal fails"):
-                    yield "claim, journal fails", lambda: self._announce_in_vain(state, me, worker)
-            case "confirming":
-                yield "claim, confirm", lambda: self._confirm(state, me, worker)
+                yield from self._end_of_transaction(state, me, worker)
+            case "claimed":
+                yield "claim, read", lambda: self._read_after_claim(state, me, worker.note)
             case "concluded" if worker.adrift:
-                yield "conclude, read fails", lambda: self._raise(state, me)
+                yield "conclude, read fails", lambda: self._break_off(state, me)
             case "concluded":
-                yield "conclude, read", lambda: self._advance(state, me, self._view(state, me))
-            case "sent":
-                yield "reply", lambda: self._advance(state, me, worker.note)
-                if self._may(state, "reply lost"):
-                    yield "reply lost", lambda: self._lose(state, me, worker, "reply lost", OutcomeUnknown())
+                read = self.statements.find(self._view(state, me), self.keys[me])
+                yield "conclude, read", lambda: self._advance(state, me, read)
+            case "sent" | "awaiting":
+                yield "reply", lambda: self._hear(state, me)
+                if self._may(state, "reply lost") and is_answer(worker):
+                    yield "reply lost", lambda: self._lose_reply(state, me, "reply lost", LOST)
             case _:
-                yield from self._step(state, me, worker, is_free)
+                yield from self._of_conversation(state, me, worker)
 
-    def _lose_commit(self, state: State, me: int, worker: Worker) -> State:
-        state = self._commit(count(state, "commit's reply lost"), state.draft, by=me)
-        wrote = worker.hand is not None or worker.failed is not None
-        return self._unlock(state, me, phase="guard" if wrote else "done", broken=True)
+    def _end_of_transaction(self, state: State, me: int, worker: Worker) -> Events:
+        if not worker.broken:
+            yield "commits", lambda: self._committed(state, me)
+            if self._may(state, "commit's reply lost"):
+                yield "commit's reply lost", lambda: self._committed(count(state), me, is_heard=False)
+        if worker.broken or self._may(state, "rollback"):
+            yield "rolls back", lambda: self._roll_back(state, me, worker)
 
-    def _step(self, state: State, me: int, worker: Worker, is_free: bool) -> Events:
-        match self.conversations[me].steps[worker.conversation]:
-            case Claim() | Load() | Conclude() as step if worker.adrift:
-                failed = step.code if isinstance(step, Conclude) else worker.failed  # the guard was there before
-                yield "step fails", lambda: self._raise(state, me, failed=failed)
-            case Fail() as fail if worker.adrift:
-                yield "fail fails", lambda: self._advance(self._guard_failure(state, me, fail), me, None)
-            case Release() if worker.adrift:
-                yield "release fails", lambda: self._advance(self._withdraw(state, me, worker), me, None)
-            case Store() as store if worker.adrift:
-                yield "store fails", lambda: self._store_in_vain(self._record(state, me, store), me, store)
-            case Claim():
-                yield "claim", lambda: self._claim(state, me, is_free)
-            case Load():
-                yield "load", lambda: self._load(state, me)
-            case Pause(second_look=True):
-                if not any(other.will_store for other in state.workers):
-                    yield "second look", lambda: self._advance(state, me, True)
-                elif "slow holder" in state.faults:
-                    yield "second look in vain", lambda: self._look_in_vain(state, me)
-                elif self._may(state, "slow holder"):
-                    yield "second look in vain", lambda: self._look_in_vain(count(state, "slow holder"), me)
-            case Pause():
-                if worker.news:
-                    yield "wait", lambda: self._advance(state, me, True)
-                if self._may(state, "impatience"):
-                    yield "loses patience", lambda: self._advance(count(state, "impatience"), me, False)
-            case Post() if worker.late and self.statements.minds_lateness:
-                yield "too late to post", lambda: self._advance(state, me, None)
+    def _of_conversation(self, state: State, me: int, worker: Worker) -> Events:
+        is_free = state.lock in (None, me)
+        match self._step(worker, me):
+            case Claim() as claim:
+                yield from self._claim(state, me, claim, is_free)
+            case Pause() as pause:
+                yield from self._pause(state, me, is_second_look=pause.second_look)
             case Post() as post:
-                yield "post", lambda: self._post(state, me, worker, post)
-                for fault in ANSWERS.keys() & self.scenario.faults:
-                    if state.faults_left:
-                        yield fault, self._answer(state, me, worker, post, fault)
-            case Store() as store:
-                if is_free:
-                    yield from self._store(state, me, worker, store)
-                elif not worker.kept and self.scenario.has_journal:
-                    yield "store waits", lambda: self._keep(state, me, store)
-            case Fail() as fail:
-                if is_free:
-                    yield "fail", lambda: self._fail(state, me, fail)
-            case Conclude() as conclude:
-                if is_free:
-                    yield f"conclude {conclude.code}", lambda: self._conclude(state, me, worker, conclude)
-            case Release():
-                if is_free:
-                    yield "release", lambda: self._release(state, me, worker)
-
-    def _committed(self, state: State, me: int) -> State:
-        return self._forget(self._commit(state, state.draft, by=me), me)
+                yield from self._post(state, me, worker, post)
+            case Store() as store if is_free or worker.adrift:
+                yield from self._store(state, me, store)
+            case Fail() | Release() as tidying if is_free or worker.adrift:
+                yield from self._tidy(state, me, tidying, type(tidying).__name__.lower())
+            case Conclude() as conclude if is_free or worker.adrift:
+                yield from self._conclude(state, me, conclude)

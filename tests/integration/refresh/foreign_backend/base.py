@@ -1,4 +1,4 @@
-"""Raises no exception of Django's or the driver's, as django-db-connection-pool does (``sqlalchemy.exc.TimeoutError``)."""
+"""Raises exceptions of its own, as django-db-connection-pool does (``sqlalchemy.exc.TimeoutError``)."""
 
 from __future__ import annotations
 
