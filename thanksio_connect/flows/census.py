@@ -93,4 +93,4 @@ def _last_sweep(row: Sweep | None, now: datetime) -> LastSweep:
         return LastSweep()
     lives = row.lease_id is not None and row.lease_expires_at is not None and row.lease_expires_at >= now
     waits = row.wait_until if row.wait_until is not None and row.wait_until > now else None
-    return LastSweep(row.started_at, row.finished_at, lives, row.holder, waits, row.counts or {})
+    return LastSweep(row.started_at, row.finished_at, lives, row.holder, waits, row.last_counts)

@@ -231,7 +231,7 @@ class Renewal:
         return 0.0 if self.posted_at is None else time.monotonic() - self.posted_at
 
     def announce_failure(self, error: Exception) -> None:
-        """Say once what an exchange with thanks.io came to, unless it is the end of the grant: that is said elsewhere."""
+        """Say once what an exchange with thanks.io came to, unless the grant is over: that is said elsewhere."""
         if self.posted_at is not None and not self.has_concluded:
             self.adopt(self.seen)
             announcements.failure(self.tokens, error, self.duration_seconds)

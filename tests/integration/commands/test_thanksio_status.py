@@ -40,7 +40,7 @@ def fleet():
     connect("dead", status="reconnect_required", last_error_code="invalid_grant")
     ThanksIOConnection.objects.create(user=make_user("bare"))
     Sweep.objects.create(
-        started_at=now - timedelta(minutes=9), finished_at=now, counts={"refreshed": 3, "stopped_by": ""}
+        started_at=now - timedelta(minutes=9), finished_at=now, counts=json.dumps({"refreshed": 3, "stopped_by": ""})
     )
 
 

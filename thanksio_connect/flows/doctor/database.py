@@ -11,7 +11,7 @@ from django.db.migrations.loader import MigrationLoader
 from django.utils.translation import gettext as _
 
 from ...conf import app_settings
-from ...exceptions import ThanksIOConfigurationError, ThanksIOError
+from ...exceptions import RefreshInProgress, ThanksIOConfigurationError, ThanksIOError
 from ...models import ConnectionTokens
 from ...refresh import database_facts as facts
 from ...refresh import sessions, statements
@@ -64,13 +64,13 @@ def _probe_lease(alias: str) -> Iterator[Finding]:
         with transaction.atomic(using=alias):
             try:
                 key = _a_key(alias)
-                statements.claim(alias, key, new_id(), LEASE_SECONDS, lock_wait_seconds=LOCK_WAIT_SECONDS)
+                statements.claim(alias, key, statements.Lease(new_id(), LEASE_SECONDS, LOCK_WAIT_SECONDS))
             finally:
                 transaction.set_rollback(True, using=alias)
+    except RefreshInProgress:
+        yield warning("lease", _("A row could not be claimed just now: somebody has it locked."), _("Try again."))
+        return
     except (DatabaseError, InterfaceError) as error:
-        if facts.is_lock_error(error):
-            yield warning("lease", _("A row could not be claimed just now: somebody has it locked."), _("Try again."))
-            return
         text = _("The database does not do what a renewal needs (%(error)s).") % {"error": type(error).__name__}
         yield problem("lease", text, _("Use PostgreSQL, MariaDB or SQLite, and let the user write the app's tables."))
         return

@@ -87,7 +87,7 @@ def _authorize() -> Probed:
     values = {"host": urlsplit(url).netloc, "status": response.status}
     if response.status in (404, 405) or response.status >= 500:
         text = _("The authorize page at %(host)s answers %(status)d.") % values
-        return Probed(problem(code, text, _("Check THANKSIO_AUTHORIZE_URL.")), _skew(response))
+        return Probed(problem(code, text, _("Check %(name)s.") % {"name": "THANKSIO_AUTHORIZE_URL"}), _skew(response))
     return Probed(ok(code, _("The authorize page at %(host)s answers.") % values), _skew(response))
 
 
@@ -144,7 +144,7 @@ def _api() -> Probed:
     if response.status == 401:
         return Probed(ok(code, _("The API at %(host)s answers.") % values), _skew(response))
     text = _("The API at %(host)s answers %(status)d to a request without a token, and not 401.") % values
-    return Probed(warning(code, text, _("Check THANKSIO_API_URL and what stands in between.")), _skew(response))
+    return Probed(warning(code, text, _("Check %(name)s.") % {"name": "THANKSIO_API_URL"}), _skew(response))
 
 
 def _skew(response: Response) -> float | None:
