@@ -56,6 +56,14 @@ def _lookup(name: str, parse: Callable[[str], Any], default: Any, *, wanted: str
     return default
 
 
+def source_of(name: str) -> str:
+    """Where the value comes from: ``setting``, ``environment`` or ``default``."""
+    value = getattr(settings, name, _UNSET)
+    if value is not _UNSET and value is not None:
+        return "setting"
+    return "environment" if name in os.environ else "default"
+
+
 def _text(name: str, default: str = "") -> str:
     value = _lookup(name, str, default)
     if not isinstance(value, str):

@@ -83,7 +83,13 @@ def test_the_exceptions():
 
 
 def test_the_signals():
-    assert public(signals) - {"Signal"} == {"connected", "disconnected", "reconnect_required", "tokens_refreshed"}
+    assert public(signals) - {"Signal"} == {
+        "connected",
+        "disconnected",
+        "reconnect_required",
+        "refresh_failed",
+        "tokens_refreshed",
+    }
 
 
 def test_the_models():

@@ -8,7 +8,7 @@ import secrets
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from ..exceptions import OAuthError
+from ..exceptions import InvalidGrant, InvalidTokenResponse, OAuthError
 from .token_response import Grant, read_token_response
 from .tokens import Secret, TokenSet
 from .transport import Transport
@@ -56,6 +56,22 @@ class OAuthClient:
         if code_verifier is not None:
             form["code_verifier"] = code_verifier
         return self._post("authorization_code", form)
+
+    def prove_client(self, *, redirect_uri: str = "") -> None:
+        """Present a code that was never given: the server looks at the client before it looks at the code.
+
+        Returns where the client's id and secret are accepted, and the redirect URI too if one is given and the server
+        looks at it. Raises ThanksIOConfigurationError where they are refused, else as :meth:`exchange_code`. It touches
+        no user, no token and no authorization.
+        """
+        form: dict[str, str | Secret] = {"code": f"thanksio-doctor-{secrets.token_urlsafe(16)}"}
+        if redirect_uri:
+            form["redirect_uri"] = redirect_uri
+        try:
+            self._post("authorization_code", form)
+        except InvalidGrant:
+            return
+        raise InvalidTokenResponse(code="code_accepted")
 
     def refresh(self, refresh_token: Secret) -> TokenSet:
         """Trade a refresh token for new tokens (RFC 6749 6), which as a rule kills the old ones.

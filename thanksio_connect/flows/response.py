@@ -16,10 +16,13 @@ from django.views.decorators.debug import sensitive_variables
 from ..client.tokens import Secret
 from ..exceptions import InvalidState
 from .browser import digest
+from .trackers import ADDRESS_HEADERS, scrub_trackers, without_query_text
 
 RETURNED_FIELD = "returned"
 _FIELDS = ("state", "code", "error", "error_description", "iss", RETURNED_FIELD)
 _MAX_LENGTHS = {"state": 256, "code": 8192, "iss": 512, RETURNED_FIELD: 8}
+# The servers' own copies of the address, and the headers.
+_ADDRESSES = ("REQUEST_URI", "RAW_URI", *(f"HTTP_{name.upper().replace('-', '_')}" for name in ADDRESS_HEADERS))
 _TRUNCATED_LENGTHS = {"error": 100, "error_description": 200}
 
 
@@ -99,12 +102,20 @@ def _loggable(values: dict[str, str], name: str) -> str:
 
 
 def hide_query(request: HttpRequest) -> None:
-    """Remove the query from the request, wherever the server has put a copy."""
+    """Remove the query from the request, wherever the server, a proxy or an error tracker has put a copy."""
     request.GET = QueryDict()
     request.META["QUERY_STRING"] = ""
-    for name in ("REQUEST_URI", "RAW_URI"):  # servers' own copies
+    for name in _ADDRESSES:
         if name in request.META:
-            request.META[name] = str(request.META[name]).partition("?")[0]
+            request.META[name] = without_query_text(str(request.META[name]))
+    request.__dict__.pop("headers", None)  # Django's own copy, where a middleware has looked into it
     scope = getattr(request, "scope", None)
     if isinstance(scope, dict):  # ASGI
         scope["query_string"] = b""
+        scope["headers"] = [_without_query_header(name, value) for name, value in scope.get("headers", ())]
+    scrub_trackers()
+
+
+def _without_query_header(name: bytes, value: bytes) -> tuple[bytes, bytes]:
+    is_address = name.decode("latin-1").title() in ADDRESS_HEADERS
+    return name, value.partition(b"?")[0] if is_address else value

@@ -13,6 +13,7 @@ from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_http_methods
 
 from ..client.interruption import is_interruption
+from ..client.tokens import Secret
 from ..exceptions import ThanksIOConfigurationError
 from ..flows.addresses import connected_url, login_url, own_url, requested_next, safe_next
 from ..flows.authorize import check_ready, start_authorization
@@ -111,7 +112,8 @@ def _come_again(request: HttpRequest, response: AuthorizationResponse, *, second
 
     Its address is the URLconf's: the request's may be one that an unanchored pattern let in (``//evil.example/…``).
     """
-    continue_url = f"{own_url(request, 'callback')}?{response.query_again().reveal()}"
+    # A callable, which the template calls: who records the context, as tracers do, gets no address.
+    continue_url = Secret(f"{own_url(request, 'callback')}?{response.query_again().reveal()}").reveal
     context = {"continue_url": continue_url, "seconds": seconds}
     page = render(request, "thanksio_connect/callback_bounce.html", context)
     page["Referrer-Policy"] = "no-referrer"  # the next page's scripts could read this address; no form needs it here
