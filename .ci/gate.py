@@ -26,7 +26,7 @@ MAY_SKIP = {
     "mariadb": r"^MariaDB |^(?!.*needs .*MariaDB).*(SQLite|PostgreSQL)",
 }
 # Parts of their own have these: with the linters installed, and beside thanks.io's document.
-ELSEWHERE = r"|(mypy|pyright) is not installed|\(extra lint\)$|OpenAPI document is not here"
+ELSEWHERE = r"|(mypy|pyright) is not installed|\(extra lint\)$|OpenAPI document is not here|THANKSIO_TEST_BROKERS"
 # Django 5.2 has no tasks, and later ones do.
 DJANGO = {"oldest": "|needs Django 6.0", "newest": "|needs a Django without tasks"}
 NEWEST_IS_INSTALLED = threading.Event()
@@ -61,6 +61,7 @@ def pytest_part(
             "THANKSIO_TEST_DATABASE": database,
             "PYTHONDEVMODE": "1",
             "THANKSIO_RACE_ROUNDS": os.environ.get("THANKSIO_RACE_ROUNDS", "100"),
+            "THANKSIO_TEST_BROKERS": str(int(database == "postgres")),
         },
         may_skip=MAY_SKIP[database] + (ELSEWHERE + DJANGO["newest"] if may_skip is None else may_skip),
         must_run=must_run,
