@@ -8,6 +8,8 @@ for package in build-essential chromium chromium-driver libmariadb-dev pkg-confi
 command -v npm >/dev/null || missing+=(npm)
 command -v pg_ctlcluster >/dev/null || missing+=(postgresql)
 [ -x /usr/sbin/mariadbd ] || missing+=(mariadb-server)
+command -v redis-server >/dev/null || missing+=(redis-server)
+[ -x /usr/sbin/rabbitmq-server ] || missing+=(rabbitmq-server)
 if [ ${#missing[@]} -gt 0 ]; then
     echo "Installing ${missing[*]}"
     apt-get update -qq
@@ -32,6 +34,12 @@ if ! mariadb-admin --host=127.0.0.1 --user="${MARIADB_USER:-root}" --password="$
     start-stop-daemon --start --oknodo --background --exec /usr/sbin/mariadbd
 fi
 await mariadb-admin ping
+
+listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+listens 6379 || redis-server --daemonize yes --bind 127.0.0.1 --port 6379 --save "" --appendonly no --dir /tmp >/dev/null
+await listens 6379
+listens 5672 || /usr/sbin/rabbitmq-server -detached
+await listens 5672
 
 # A server fresh from Debian lets nobody in over TCP without a password: give the tests' user one.
 if ! psql -h 127.0.0.1 -U "${POSTGRES_USER:-postgres}" -w -c "SELECT 1" >/dev/null 2>&1; then

@@ -45,15 +45,21 @@ class Seconds:
     median: float
 
 
-def interleaved(sides: dict[str, Callable[[], object]], *, rounds: int, warm_up: int = 2) -> dict[str, Seconds]:
+def interleaved(
+    sides: dict[str, Callable[[], object]],
+    *,
+    rounds: int,
+    warm_up: int = 2,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, Seconds]:
     """Time each side, the sides taking turns so that both have the same chance of a quiet moment."""
     times: dict[str, list[float]] = {name: [] for name in sides}
     order = list(sides.items())
     for number in range(warm_up + rounds):
         for name, run in order:
-            started = time.perf_counter()
+            started = clock()
             run()
-            spent = time.perf_counter() - started
+            spent = clock() - started
             if number >= warm_up:
                 times[name].append(spent)
         order.append(order.pop(0))

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.compliance import NOT_OURS, RULES, by_number, proofs
+from tests.prepared_demo import prepared_demo
+
+__all__ = ["prepared_demo"]
 
 PROPERTY = "compliance"
 
@@ -48,3 +53,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         outcomes = list(results.get(f"{standard} § {section}", {}).values())
         counts = [f"{outcomes.count(name)} {name}" for name in ("passed", "failed", "skipped") if name in outcomes]
         terminalreporter.write_line(f"{standard:<14} {section:<10} {', '.join(counts) or 'not run':<22} {RULES[rule]}")
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """A parameter that holds a key or a ciphertext has another text at each run: name it by its argument."""
+    text = val.decode("latin-1") if isinstance(val, bytes) else val
+    return argname if isinstance(text, str) and re.search(r"[\w+/-]{40}", text) else None

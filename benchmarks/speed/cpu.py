@@ -1,29 +1,24 @@
 """Processor time of one renewal in autocommit, against a bare ``requests.post`` to the same token server.
 
-The server is another process, so that its work counts for neither side. Waiting costs no processor time: a busy machine
-bends this ratio little, and ``--check`` forgives it nothing but the usual half.
+The server is another process, so that its work counts for neither side. Waiting costs no processor time, but each time
+that something waits a busy machine's caches are cold afterwards: beside other work the ratio is higher.
 """
 
 from __future__ import annotations
 
-import statistics
 import time
-from collections.abc import Callable
 
 import requests
 from django.conf import settings
 from django.contrib.auth.models import User
 
-from benchmarks.measure import Finding
+from benchmarks.measure import Finding, interleaved
 from thanksio_connect.models import ThanksIOConnection
 from thanksio_connect.testing.remote import RemoteThanksIO
 
-WARM_UP = 20
-BATCH = 20  # rounds between two turns: the process's clock counts in small steps on some machines
-
 
 def measure(thanksio: RemoteThanksIO, *, rounds: int) -> list[Finding]:
-    """Renew, and post, ``rounds`` times each, in turns; the median of the turns counts."""
+    """Renew, and post, ``rounds`` times each, in turns, all threads counted; their medians are compared."""
     pair = thanksio.call("issue", user_id="bare")
     form = {
         "grant_type": "refresh_token",
@@ -40,20 +35,12 @@ def measure(thanksio: RemoteThanksIO, *, rounds: int) -> list[Finding]:
         response.raise_for_status()
         form["refresh_token"] = response.json()["refresh_token"]
 
-    for run in (post, row.refresh):
-        _seconds(run, WARM_UP)
-    bare, renewed = [], []
-    for _turn in range(max(1, rounds // BATCH)):
-        bare.append(_seconds(post, BATCH))
-        renewed.append(_seconds(row.refresh, BATCH))
-    one, ours = statistics.median(bare), statistics.median(renewed)
-    detail = f"{ours * 1000:.2f} and {one * 1000:.2f} ms; totals of {len(bare) * BATCH} rounds {sum(renewed) / sum(bare):.2f}"
-    return [Finding("processor time of a refresh / of a bare requests.post", ours / one, 2.0, detail=detail)]
-
-
-def _seconds(run: Callable[[], object], times: int) -> float:
-    """Processor time of one run, of all threads of this process."""
-    started = time.process_time()
-    for _round in range(times):
-        run()
-    return (time.process_time() - started) / times
+    sides = {"bare": post, "refresh": row.refresh}
+    times = interleaved(sides, rounds=rounds, warm_up=20, clock=time.process_time)
+    ours, bare = times["refresh"], times["bare"]
+    detail = (
+        f"medians {ours.median * 1000:.2f} and {bare.median * 1000:.2f} ms; "
+        f"best {ours.best * 1000:.2f} and {bare.best * 1000:.2f} ms: {ours.best / bare.best:.2f}"
+    )
+    what = "processor time of a refresh / of a bare requests.post"
+    return [Finding(what, ours.median / bare.median, 2.0, detail=detail)]

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
 
+from tests.integration.brokers import Broker
 from tests.integration.refresh import databases
 from tests.integration.refresh.processes import ROOT, SHARED_SETTINGS
 from thanksio_connect.fields import utc_now
@@ -26,25 +28,22 @@ from thanksio_connect.testing import FakeThanksIO
 
 pytest.importorskip("celery", reason="needs Celery: it comes with the extra [test]")
 
-BROKER_FOLDERS = {"data_folder_in": "queue", "data_folder_out": "queue", "control_folder": "control"}
-START_SECONDS, WORK_SECONDS, STOP_SECONDS = 60, 30, 30
-NO_RATE_LIMIT = {"thanksio_connect.refresh_one": {"rate_limit": None}}  # the tests don't wait a second for each row
+START_SECONDS, WORK_SECONDS, STOP_SECONDS = 60, 60, 30
+BROKERS = ["folder", "redis", "amqp"]
+CHUNK_DONE = r"refresh_chunk\[[^]]+\] succeeded"
 
 
 class Project:
     """A project with Celery on the test's database. Starts workers, and sends them tasks, as processes."""
 
-    def __init__(self, folder: Path, database: dict[str, Any], thanksio: FakeThanksIO) -> None:
+    def __init__(self, folder: Path, database: dict[str, Any], thanksio: FakeThanksIO, broker: Broker) -> None:
         self.folder = folder
-        broker = {name: str(folder / where) for name, where in BROKER_FOLDERS.items()}
-        for where in broker.values():
-            Path(where).mkdir(exist_ok=True)
+        self.broker = broker
         values = {
             "DATABASES": {"default": database},
-            "CELERY_BROKER_URL": "folder://",
-            "CELERY_BROKER_TRANSPORT_OPTIONS": {**broker, "polling_interval": 0.05},
-            "CELERY_TASK_ANNOTATIONS": NO_RATE_LIMIT,
             "CELERY_BEAT_SCHEDULE_FILENAME": str(folder / "beat"),
+            "THANKSIO_RATE_LIMIT_PER_MINUTE": 6000,
+            **broker.settings,
         }
         shared = {name: getattr(settings, name) for name in SHARED_SETTINGS if hasattr(settings, name)}
         self.settings = shared | values | thanksio.settings()
@@ -65,23 +64,27 @@ class Project:
                 stdout=log,
                 stderr=log,
                 text=True,
+                start_new_session=True,
             )
 
     def send(self, task: str, *arguments: str) -> None:
         assert self.celery("call", task, *arguments).wait(START_SECONDS) == 0, self.log()
 
     @contextlib.contextmanager
-    def worker(self, *arguments: str, **overrides: Any) -> Iterator[None]:
+    def worker(self, *arguments: str, is_killed: bool = False, **overrides: Any) -> Iterator[subprocess.Popen[str]]:
         """A worker with two processes, ready; it is asked to stop at the end, and must do so by itself."""
         command = ("worker", "--loglevel", "INFO", "--concurrency", "2", "--without-gossip", "--without-mingle")
+        ready = len(re.findall(r"ready\.", self.log())) if (self.folder / "log").exists() else 0
         process = self.celery(*command, *arguments, **overrides)
         try:
-            self.wait_for_log(r"ready\.", 1, START_SECONDS)
-            yield
-            process.terminate()
-            assert process.wait(STOP_SECONDS) == 0, self.log()
+            self.wait_for_log(r"ready\.", ready + 1, START_SECONDS)
+            yield process
+            if not is_killed:
+                process.terminate()
+                assert process.wait(STOP_SECONDS) == 0, self.log()
         finally:
-            process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
     def wait_for_log(self, pattern: str, times: int, seconds: float = WORK_SECONDS) -> None:
@@ -90,9 +93,9 @@ class Project:
             assert time.monotonic() < deadline, f"{pattern} is not {times} times in the log:\n{self.log()}"
             time.sleep(0.05)
 
-    def outcomes(self) -> list[str]:
-        """What the finished ``refresh_one`` returned."""
-        return sorted(re.findall(r"refresh_one\[[^]]+\] succeeded in [^:]+: '(\w+)'", self.log()))
+    def chunks(self) -> int:
+        """How many chunks were received."""
+        return len(re.findall(r"refresh_chunk\[[^]]+\] received", self.log()))
 
     def log(self) -> str:
         return (self.folder / "log").read_text()
@@ -117,14 +120,22 @@ def thanksio(database: dict[str, Any]) -> Iterator[FakeThanksIO]:
 
 
 @pytest.fixture
-def project(tmp_path: Path, database: dict[str, Any], thanksio: FakeThanksIO) -> Project:
-    return Project(tmp_path, database, thanksio)
+def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker]:
+    made = Broker(getattr(request, "param", "folder"), tmp_path)
+    yield made
+    if made.door is not None:
+        made.door.close()
+
+
+@pytest.fixture
+def project(tmp_path: Path, database: dict[str, Any], thanksio: FakeThanksIO, broker: Broker) -> Project:
+    return Project(tmp_path, database, thanksio, broker)
 
 
 @pytest.fixture
 def connect(thanksio: FakeThanksIO) -> Callable[..., ThanksIOConnection]:
     def make(name: str, *, is_due: bool = True) -> ThanksIOConnection:
-        connection = thanksio.connect(User.objects.create(username=name))
+        connection = thanksio.connect(User.objects.create(username=name), expires_in=3600)
         if is_due:
             rows = ConnectionTokens.objects.filter(connection=connection)
             rows.update(next_refresh_at=utc_now() - timedelta(minutes=1))
@@ -134,51 +145,113 @@ def connect(thanksio: FakeThanksIO) -> Callable[..., ThanksIOConnection]:
 
 
 def versions() -> dict[str, int]:
-    return dict(ThanksIOConnection.objects.values_list("user__username", "tokens__version"))
+    return dict(ConnectionTokens.objects.values_list("connection__user__username", "version"))
 
 
-def test_what_is_due_is_renewed_once_however_often_it_was_queued(project, connect, thanksio):
-    """Beat asks every few minutes; whatever the workers have not reached by then is in the queue twice."""
+def wait_until(is_so: Callable[[], object], seconds: float = WORK_SECONDS) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+@pytest.mark.parametrize("broker", BROKERS, indirect=True)
+def test_what_is_due_is_renewed_once_however_often_it_was_queued(project, connect, thanksio, pool):
+    """Beat asks every few minutes, and chunks that are not done are not dealt out again."""
     connect("ada"), connect("ben"), connect("fresh", is_due=False)
     for _time in range(2):
         project.send("thanksio_connect.refresh_due")
-    with project.worker():
-        project.wait_for_log(r"refresh_one\[[^]]+\] succeeded", 4)
-    assert project.outcomes() == ["refreshed", "refreshed", "skipped", "skipped"]
+    with project.worker("--pool", pool):
+        project.wait_for_log(CHUNK_DONE, 1)
+        project.wait_for_log(r"refresh_due\[[^]]+\] succeeded", 2)
     assert versions() == {"ada": 2, "ben": 2, "fresh": 1}
     assert thanksio.count(grant_type="refresh_token") == 2
-    for connection in ThanksIOConnection.objects.all():
-        assert thanksio.is_live(connection.tokens.access_token)
-        assert connection.tokens.access_token.reveal() not in project.log()
-        assert connection.tokens.refresh_token.reveal() not in project.log()
+    for tokens in ConnectionTokens.objects.all():
+        assert thanksio.is_live(tokens.access_token.reveal())
+        assert tokens.access_token.reveal() not in project.log()
+        assert tokens.refresh_token.reveal() not in project.log()
 
 
-def test_beat_starts_it_by_the_name_in_the_documentation(project, connect):
-    connect("ada")
-    schedule = {"thanksio": {"task": "thanksio_connect.refresh_due", "schedule": 1}}
-    with project.worker("--beat", CELERY_BEAT_SCHEDULE=schedule):
-        project.wait_for_log(r"refresh_one\[[^]]+\] succeeded", 1)
-    assert versions() == {"ada": 2}
+@pytest.mark.parametrize("broker", ["redis", "amqp"], indirect=True)
+def test_a_worker_that_is_killed_in_mid_chunk_costs_one_row_a_while(project, connect, thanksio):
+    for number in range(8):
+        connect(f"user{number}")
+    fault = thanksio.next_token(hold="before")
+    project.send("thanksio_connect.refresh_due")
+    with project.worker(is_killed=True, THANKSIO_RATE_LIMIT_PER_MINUTE=60) as process:
+        fault.wait_reached(WORK_SECONDS)
+        os.killpg(process.pid, signal.SIGKILL)
+    fault.release()
+    with project.worker():
+        wait_until(lambda: sum(version > 1 for version in versions().values()) >= 7)
+    assert set(ConnectionTokens.objects.values_list("status", flat=True)) == {"connected"}
 
 
-def test_it_tries_again_when_thanksio_asks_to_wait(project, connect, thanksio):
-    connect("ada")
-    thanksio.next_token(status=429, headers={"Retry-After": "1"})
+@pytest.mark.parametrize("broker", ["redis", "amqp"], indirect=True)
+def test_a_broker_whose_connections_drop_costs_nothing(project, connect, thanksio, broker):
+    for number in range(20):
+        connect(f"user{number}")
+    project.send("thanksio_connect.refresh_due")
+    with project.worker(THANKSIO_RATE_LIMIT_PER_MINUTE=300):
+        wait_until(lambda: thanksio.count("refresh_token") >= 5)
+        broker.door.cut()
+        wait_until(lambda: set(versions().values()) == {2})
+        connect("later")
+        wait_until(lambda: ConnectionTokens.objects.filter(next_refresh_at__lt=utc_now()).count() == 1)
+        project.send("thanksio_connect.refresh_due")
+        wait_until(lambda: versions()["later"] == 2 or project.send("thanksio_connect.refresh_due"))
+    assert thanksio.count("refresh_token") == 21
+
+
+def test_beat_starts_it_by_the_name_in_the_documentation_and_piles_up_nothing(project, connect, thanksio):
+    for number in range(20):
+        connect(f"user{number}")
+    schedule = {"thanksio": {"task": "thanksio_connect.refresh_due", "schedule": 0.5}}
+    with project.worker("--beat", CELERY_BEAT_SCHEDULE=schedule, THANKSIO_RATE_LIMIT_PER_MINUTE=120):
+        wait_until(lambda: set(versions().values()) == {2})
+    assert thanksio.count("refresh_token") == 20
+    assert len(re.findall(r"refresh_due\[[^]]+\] succeeded", project.log())) >= 8
+    assert project.chunks() <= 2
+
+
+def test_a_wait_that_thanksio_asks_for_is_kept_by_all_tasks(project, connect, thanksio):
+    """20 due rows and ``Retry-After: 60`` were 20 requests within the minute."""
+    keys = [connect(f"user{number}").tokens.pk for number in range(20)]
+    until = (utc_now() + timedelta(seconds=8)).isoformat()
+    thanksio.next_token(status=429, headers={"Retry-After": "60"}, times=None)
+    for start in range(0, 20, 5):
+        project.send("thanksio_connect.refresh_chunk", "--args", json.dumps([keys[start : start + 5], until]))
+    with project.worker(THANKSIO_RATE_LIMIT_PER_MINUTE=600):
+        project.wait_for_log(r"refresh_chunk\[[^]]+\] (succeeded|raised)", 4)
+    assert thanksio.count("refresh_token") <= 2  # the second one was under way
     project.send("thanksio_connect.refresh_due")
     with project.worker():
-        project.wait_for_log(r"refresh_one\[[^]]+\] succeeded", 1)
-    assert project.outcomes() == ["refreshed"]
-    assert versions() == {"ada": 2}
+        project.wait_for_log(r"refresh_due\[[^]]+\] succeeded", 1)
+    assert thanksio.count("refresh_token") <= 2
 
 
-def test_one_that_was_disconnected_meanwhile_is_skipped(project, connect, thanksio):
+def test_four_workers_keep_one_pace(project, connect, thanksio):
+    keys = [connect(f"user{number}").tokens.pk for number in range(120)]
+    times: list[float] = []
+    thanksio.on_token(lambda record: times.append(time.monotonic()))
+    until = (utc_now() + timedelta(seconds=60)).isoformat()
+    for start in range(0, 120, 30):
+        project.send("thanksio_connect.refresh_chunk", "--args", json.dumps([keys[start : start + 30], until]))
+    with project.worker("--concurrency", "4", THANKSIO_RATE_LIMIT_PER_MINUTE=600):
+        project.wait_for_log(CHUNK_DONE, 4)
+    assert len(times) == 120
+    assert max(sum(start <= each < start + 1 for each in times) for start in times) <= 15
+    assert 11.5 <= times[-1] - times[0] <= 13  # 12 seconds at 10 a second
+
+
+def test_a_chunk_whose_rows_were_disconnected_meanwhile_does_nothing(project, connect, thanksio):
     connection = connect("ada")
-    key = connection.pk
+    key, until = connection.tokens.pk, (utc_now() + timedelta(minutes=1)).isoformat()
     connection.disconnect()
-    project.send("thanksio_connect.refresh_one", "--args", json.dumps([key]))
+    project.send("thanksio_connect.refresh_chunk", "--args", json.dumps([[key], until]))
     with project.worker():
-        project.wait_for_log(r"refresh_one\[[^]]+\] succeeded", 1)
-    assert project.outcomes() == ["skipped"]
+        project.wait_for_log(CHUNK_DONE, 1)
     assert thanksio.count(grant_type="refresh_token") == 0
 
 
@@ -186,9 +259,8 @@ def test_a_wrong_secret_fails_the_task_and_condemns_nobody(project, connect, tha
     connection = connect("ada")
     project.send("thanksio_connect.refresh_due")
     with project.worker(THANKSIO_CLIENT_SECRET="wrong-secret-of-ours"):
-        project.wait_for_log(r"refresh_one\[[^]]+\] raised", 1)
+        project.wait_for_log(r"refresh_chunk\[[^]]+\] raised", 1)
     assert "invalid_client" in project.log()
     assert "wrong-secret-of-ours" not in project.log()
     connection.refresh_from_db()
     assert connection.is_connected
-    assert thanksio.is_live(connection.tokens.access_token)

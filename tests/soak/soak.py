@@ -6,6 +6,7 @@ import contextlib
 import os
 import random
 import signal
+import subprocess
 import tempfile
 import time
 from collections import Counter
@@ -29,6 +30,7 @@ CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, TOO_LATE_SECONDS = 1.0, 3.0, 5.0
 LEASE_SECONDS = CONNECT_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS + LEASE_MARGIN_SECONDS
 AT_WORK_SECONDS = CONNECT_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS + 2.0  # a request, its answer, the store
 BATCH = 30
+PATIENCE_SECONDS = 120.0  # for a process of ours, on a machine that does much else
 
 FAULTS: list[tuple[float, dict[str, Any]]] = [
     (0.30, {"delay": 0.03}),
@@ -85,7 +87,7 @@ class Soak:
         self.trace_folder = tempfile.TemporaryDirectory()
         self.trace = Trace(Path(self.trace_folder.name) / "trace")
         self.past_grants: list[tuple[int, str]] = []
-        self.pks: dict[int, set[str]] = {}  # of a user's connections
+        self.pks: dict[int, set[str]] = {}  # of a user's token rows
         self.users = [User.objects.create(username=f"soak-{number}") for number in range(users)]
         self.grants: dict[int, Grant] = {}
 
@@ -106,7 +108,7 @@ class Soak:
             finally:
                 fake.faults.clear()
                 for worker in workers:
-                    worker.close()
+                    self.leave(worker)
             time.sleep(
                 LEASE_MARGIN_SECONDS + CONNECT_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS + 1.0
             )  # the last lease of a killed holder is over
@@ -121,6 +123,20 @@ class Soak:
         worker.call("patch", lease_margin=LEASE_MARGIN_SECONDS, claim=LEASE_MARGIN_SECONDS / 2, looks=0.2)
         worker.call("trace", path=str(self.trace.path))
         return worker
+
+    def leave(self, worker: Worker) -> None:
+        """End the process; one that does not end is a violation, and tells where it stands."""
+        assert worker.process.stdin
+        with contextlib.suppress(BrokenPipeError):
+            worker.process.stdin.close()
+        try:
+            worker.process.wait(PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            worker.signal(signal.SIGUSR1)
+            time.sleep(1.0)
+            self.report.violations.append(f"process {worker.process.pid} does not end: {worker.log()}")
+            worker.kill()
+        worker.close()
 
     def begin(self, worker: Worker) -> None:
         size = min(BATCH, self.operations)
@@ -147,7 +163,7 @@ class Soak:
                     busy.discard(number)
                     continue
                 if self.chance.random() < 0.25:
-                    workers[number].close()
+                    self.leave(workers[number])
                     workers[number] = self.start()
                 self.begin(workers[number])
             if self.operations > 0:
@@ -155,9 +171,10 @@ class Soak:
             self.heal()
 
     def note(self, worker: Worker) -> None:
-        result = worker.end()
+        result = worker.end(PATIENCE_SECONDS)
         self.report.operations += result["done"]
         self.report.errors.update(result["errors"])
+        self.report.counts["calls interrupted"] += result["interrupted"]
         self.report.violations += result["unexpected"]
 
     def disturb(self, workers: list[Worker]) -> None:
@@ -210,10 +227,10 @@ class Soak:
 
     def connect(self, user: User) -> None:
         row = self.thanksio.connect(user)
-        self.grants[user.pk] = self.thanksio.grant_of(row)
+        self.grants[user.pk] = self.thanksio.grant_of(row.tokens.access_token.reveal())
         self.past_grants.append((user.pk, self.grants[user.pk].id))
-        self.pks.setdefault(user.pk, set()).add(str(row.pk))
-        self.trace.write(row.pk, f"connected: v{row.version}, grant {self.grants[user.pk].id}")
+        self.pks.setdefault(user.pk, set()).add(row.tokens.pk)
+        self.trace.write(row.tokens.pk, f"connected: grant {self.grants[user.pk].id}")
 
     def fault(self, record: RequestRecord) -> Fault | None:
         self.asked[record.number] = time.time()
@@ -232,11 +249,11 @@ class Soak:
     def heal(self) -> None:
         """What owners do: connect again where the app asks for it; it must have had a cause."""
         try:
-            dead = list(ThanksIOConnection.objects.filter(status="reconnect_required").select_related("user"))
+            dead = list(ThanksIOConnection.objects.needing_reconnect().select_related("user", "tokens"))
         except DatabaseError:  # SQLite is busy
             return
         for row in dead:
-            if row.updated_at.timestamp() > time.time() - 8:  # a late store may still heal it
+            if row.tokens.last_failed_at.timestamp() > time.time() - 8:  # a late store may still heal it
                 continue
             self.judge(row)
             with contextlib.suppress(DatabaseError):
@@ -244,11 +261,11 @@ class Soak:
 
     def check(self) -> None:
         for user in self.users:
-            row = ThanksIOConnection.objects.filter(user=user).first()
+            row = ThanksIOConnection.objects.select_related("tokens").filter(user=user).first()
             if row is None:
                 continue
             self.judge(row)
-            if row.is_connected and self.thanksio.is_live(row.refresh_token):
+            if row.is_connected and self.thanksio.is_live(row.tokens.refresh_token.reveal()):
                 try:
                     row.refresh(force=True)
                 except ThanksIOError as error:
@@ -261,11 +278,11 @@ class Soak:
     def judge(self, row: ThanksIOConnection) -> None:
         """The row's refresh token is the provider's live one, or the provider's log has a cause for the loss."""
         try:
-            grant = self.thanksio.grant_of(row.refresh_token)
+            grant = self.thanksio.grant_of(row.tokens.refresh_token.reveal())
         except LookupError:
             self.report.violations.append(f"user {row.user_id}: the stored refresh token was never given out")
             return
-        alive = self.thanksio.is_live(row.refresh_token)
+        alive = self.thanksio.is_live(row.tokens.refresh_token.reveal())
         if alive and row.needs_reconnect:
             self.report.violations.append(f"user {row.user_id}: reconnect required while the stored token is live")
         if alive:
@@ -297,7 +314,7 @@ class Soak:
             for record in self.thanksio.token_requests("refresh_token")
             if record.grant_id == grant.id
         ]
-        state = f"{row.status}, {row.last_error_code}, version {row.version}, pairs {len(grant.pairs)}"
+        state = f"{row.status}, {row.last_error_code}, version {row.tokens.version}, pairs {len(grant.pairs)}"
         return f"{state}; its last requests: {told[-4:]}"
 
     def was_killed(self, record: RequestRecord) -> bool:
@@ -311,6 +328,11 @@ class Soak:
         return any(
             process_of(record) == pid and began - AT_WORK_SECONDS < asked < ended for pid, began, ended in self.stopped
         )
+
+    def was_rolled_back(self, before: RequestRecord, record: RequestRecord) -> bool:
+        """Whether the first one's pair was written in a caller's transaction that was undone."""
+        owners = {pk for user, grant in self.past_grants if grant == before.grant_id for pk in self.pks[user]}
+        return self.trace.rewritten(owners, self.asked[before.number], self.asked[record.number] + AT_WORK_SECONDS)
 
     def count_double_spends(self) -> None:
         """A refresh token that was presented again although its first use was answered, and its user lived."""
@@ -329,6 +351,8 @@ class Soak:
                 self.report.counts["spent again after a dead or sleeping holder"] += 1
             elif self.asked[record.number] - self.asked[before.number] > LEASE_SECONDS:
                 self.report.counts["spent again after an expired lease"] += 1  # the row was locked for so long
+            elif self.was_rolled_back(before, record):
+                self.report.counts["spent again after a rollback, before the guard wrote"] += 1
             else:
                 self.violation(f"double spend: requests {before.number} and {record.number}", [before, record])
 

@@ -1,4 +1,4 @@
-"""What each process of a soak did to whose connection, line by line: the story behind a violation."""
+"""What each process of a soak did to whose tokens, line by line: the story behind a violation."""
 
 from __future__ import annotations
 
@@ -6,18 +6,22 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from thanksio_connect.refresh.engine import Renewal
-from thanksio_connect.refresh.guard import Guard
-from thanksio_connect.refresh.row import Row
-
-from thanksio_connect.refresh import journal
+from thanksio_connect.refresh.places import CallersTransaction, Place, PrivateSessions
+from thanksio_connect.refresh.rollback_guard import Guard
+from thanksio_connect.refresh.token_row import Row
 
 BEFORE_SECONDS, AFTER_SECONDS = 4.0, 12.0
+REWRITE = "_rewrite"
+STEPS: dict[type, tuple[str, ...]] = {
+    Place: ("load", "claim", "store", "fail", "conclude", "release"),
+    PrivateSessions: ("load", "claim", "sees_the_row"),
+    CallersTransaction: ("store",),
+    Guard: (REWRITE, "committed"),
+}
 
 
 class Trace:
@@ -28,16 +32,26 @@ class Trace:
         self.path = path
 
     def write(self, owner: object, text: str) -> None:
-        """``owner``: the row's primary key, or ``-`` for what concerns all, or what is said by nobody."""
+        """``owner``: the token row's primary key, ``-`` for what concerns all, ``?`` for what the thread says."""
         line = f"{time.time():.4f}\t{owner}\t{os.getpid()}/{threading.get_native_id()}\t{text}\n"
-        os.write(self._file, line.encode())
+        os.write(self._file, line.replace("\r", " ").encode())
+
+    def lines(self) -> list[list[str]]:
+        """Return what was written: time, owner, thread, text."""
+        return [line.split("\t", 3) for line in self.path.read_text().splitlines()]
+
+    def rewritten(self, owners: set[str], since: float, until: float) -> bool:
+        """Return whether a rollback guard wrote one of these rows again in that time."""
+        return any(
+            line[1] in owners and line[3].startswith(REWRITE) and since < float(line[0]) < until
+            for line in self.lines()
+        )
 
     def story(self, owners: set[str], around: list[float]) -> str:
-        """The lines on these rows near these moments, and what the threads at work on them logged meanwhile."""
-        lines = [line.split("\t", 3) for line in self.path.read_text().splitlines()]
+        """Return the lines on these rows near these moments, and what the threads at work on them logged meanwhile."""
         near = [
             line
-            for line in lines
+            for line in self.lines()
             if any(moment - BEFORE_SECONDS < float(line[0]) < moment + AFTER_SECONDS for moment in around)
         ]
         threads = {line[2] for line in near if line[1] in owners}
@@ -46,26 +60,24 @@ class Trace:
 
     def install(self) -> None:
         """Have this process tell what the engine does."""
-        self._tell(Renewal, "perform", lambda self, *_rest: self.key.pk)
-        for name in ("announce", "record", "forget", "expire", "claim"):
-            self._tell(journal, name, lambda _using, key, *_rest: key.pk)
-        for name in ("_watch", "_rewrite", "_finish", "_replay", "committed", "_confirm"):
-            self._tell(Guard, name, lambda self, *_rest: self.row[1])
+        for where, names in STEPS.items():
+            for name in names:
+                self._tell(where, name)
         logging.getLogger("thanksio_connect").addHandler(_Handler(self))
 
-    def _tell(self, where: Any, name: str, owner: Callable[..., object]) -> None:
+    def _tell(self, where: type, name: str) -> None:
         function = getattr(where, name)
 
         @wraps(function)
-        def told(*given: Any, **options: Any) -> Any:
-            what = f"{name} {shown(given)}"
-            self.write(owner(*given), what)
+        def told(self_: Any, *given: Any, **options: Any) -> Any:
+            what = f"{name} of {type(self_).__name__}, version {self_.key.version}"
+            self.write(self_.key.pk, what)
             try:
-                result = function(*given, **options)
+                result = function(self_, *given, **options)
             except BaseException as error:
-                self.write(owner(*given), f"{what}: raised {type(error).__name__} {error}".replace("\n", " "))
+                self.write(self_.key.pk, f"{what}: raised {type(error).__name__} {error}".replace("\n", " "))
                 raise
-            self.write(owner(*given), f"{what}: {shown(result)}")
+            self.write(self_.key.pk, f"{what}: {shown(result)}")
             return result
 
         setattr(where, name, told)
@@ -82,22 +94,11 @@ class _Handler(logging.Handler):
 
 def shown(value: Any) -> str:
     """Short; of a row what the engine decides by."""
-    if isinstance(value, tuple):
-        return "(" + ", ".join(shown(item) for item in value) + ")"
     if isinstance(value, Row):
         names = {"version": "v", "lease_id": "lease", "outcome_unknown": "unknown", "last_error_code": "error"}
         known = [f"{short}={str(value.values.get(name))[:8]}" for name, short in names.items()]
         return f"Row({', '.join(known)}, lives={value.lease_lives})"
-    if hasattr(value, "row") and isinstance(value.row, Row):
-        return f"{type(value).__name__}({shown(value.row)})"
-    if hasattr(value, "lease_id") and hasattr(value, "alias"):
-        return f"{type(value).__name__} {value.lease_id.hex[:8]}"
-    if isinstance(value, Guard):
-        return f"guard {value.number}"
-    if value is None or isinstance(value, bool | int | str | float | Exception):
-        return repr(value)[:80].replace("\n", " ")
-    if hasattr(value, "hex") and hasattr(value, "version") and not callable(value.hex):
-        return str(value.hex)[:8]
-    if hasattr(value, "pk") and hasattr(value, "version"):
-        return f"v{value.version}"
-    return type(value).__name__
+    if hasattr(value, "row"):
+        success = getattr(value, "taken", getattr(value, "stands", None))
+        return f"{type(value).__name__}({success}, {shown(value.row)})"
+    return repr(value)[:80].replace("\n", " ")

@@ -13,7 +13,7 @@ from django.test import override_settings
 from thanksio_connect.encryption_key import encryption_keys, importable_encryption_key
 from thanksio_connect.exceptions import ThanksIOConfigurationError
 
-OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()
+OLD, NEW = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=", "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI="
 BOTH = (NEW.encode(), OLD.encode())
 
 

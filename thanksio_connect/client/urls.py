@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -21,6 +22,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+@functools.lru_cache(maxsize=64)
 def is_secure_url(url: str) -> bool:
     """Whether the URL is absolute, https (or http to a loopback host) and free of credentials and tricks."""
     if _UNSAFE.search(url) or " " in url:

@@ -1,123 +1,55 @@
-"""Renew whatever is due, over the whole table: paced, interruptible, safe to run on several machines at once.
+"""Renew whatever is due, over the whole table: paced, interruptible, one sweep at a time on all machines.
 
-Leases make overlapping runs harmless, and one failing row never stops the rest. What stops a run is what no row can
-help: wrong credentials, or an encryption key that fits no row.
+No row stops or starves another: what could not be renewed moves behind what can. What stops a sweep is what no row can
+help: wrong credentials, a key or a client id that fits no row, and a thanks.io that is out of order for all.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextvars import copy_context
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
 from datetime import timedelta
-from enum import StrEnum
-from typing import Any
 
-from django.db import DatabaseError, InterfaceError, connections, router
+from django.db import DatabaseError, InterfaceError, OperationalError
 
 from ..client.deadline import now
 from ..conf import app_settings, oauth_config
-from ..exceptions import (
-    NotConnected,
-    ReconnectRequired,
-    RefreshInProgress,
-    ThanksIOConfigurationError,
-    ThanksIOError,
-    Throttled,
-    TokenUndecryptable,
-)
-from ..models import ConnectionTokens, ThanksIOConnection
-from ..refresh import doors
-from .pace import Pace
-from .selection import Selection
+from ..exceptions import ThanksIOConfigurationError, Throttled
+from ..models import ConnectionTokens
+from .crew import Crew, default_workers
+from .outcome import Outcome, Summary
+from .pace import TICK_SECONDS, Pace
+from .renew_row import renew_row
+from .selection import PAGE_SIZE, Selection, some_rows
+from .suspicion import Reason, Suspicion, invisible_rows_error, no_key_fits_error, reason_of
+from .sweep import RENEW_SECONDS, Held, SweepLease
 
 logger = logging.getLogger("thanksio_connect")
 
-THROTTLED_TRIES = 3
-THROTTLED_SECONDS = 60.0  # thanks.io asked to wait and did not say how long
-UNDECRYPTABLE_IN_A_ROW = 3
-KEY_SAMPLE_SIZE = 200
-UNSEEN = (
-    "A worker thread does not see a thanks.io connection that the command sees: the database sessions of this project "
-    "need a tenant, a role or a variable. Name a function that sets it in THANKSIO_PREPARE_SESSION, or use --workers 1."
-)
+# thanks.io asked to wait and did not say how long: one turn, doubling while it goes on.
+LONGEST_WAIT_SECONDS = 60.0
+# So many rows by chance are asked whether the fault is theirs, too.
+ROWS_BY_CHANCE, ROWS_DRAWN = 3, 20
 
 
-class Outcome(StrEnum):
-    """What became of one row."""
+class SweptElsewhere(Exception):
+    """Another sweep is at it."""
 
-    REFRESHED = "refreshed"
-    SKIPPED = "skipped"
-    TRANSIENT = "transient"
-    RECONNECT_REQUIRED = "reconnect_required"
-    UNDECRYPTABLE = "undecryptable"
-
-
-@dataclass
-class Summary:
-    """How many rows came to which outcome. ``remaining`` were due and not reached."""
-
-    refreshed: int = 0
-    skipped: int = 0
-    transient: int = 0
-    reconnect_required: int = 0
-    undecryptable: int = 0
-    remaining: int = 0
-    stopped_by: str = ""
-
-    def add(self, outcome: Outcome) -> None:
-        """Count one row."""
-        setattr(self, outcome, getattr(self, outcome) + 1)
-
-    @property
-    def done(self) -> int:
-        """Rows that were handled."""
-        return self.refreshed + self.skipped + self.transient + self.reconnect_required + self.undecryptable
-
-    @property
-    def needs_attention(self) -> bool:
-        """Whether some row could not be renewed."""
-        return bool(self.transient + self.reconnect_required + self.undecryptable)
-
-    def as_dict(self) -> dict[str, Any]:
-        """For ``--json``."""
-        return asdict(self)
-
-
-def refresh_one(connection: ThanksIOConnection, *, force: bool = False) -> Outcome:
-    """Renew one row unless somebody else is at it. Raises Throttled and ThanksIOConfigurationError.
-
-    ``force`` tries a row whose backoff still lasts.
-    """
-    try:
-        renewed = doors.renew_unless_taken(connection.tokens, force=force and not connection.needs_reconnect)
-    except Throttled:
-        raise
-    except (NotConnected, RefreshInProgress):
-        return Outcome.SKIPPED
-    except (ReconnectRequired, ConnectionTokens.DoesNotExist):
-        return Outcome.RECONNECT_REQUIRED
-    except TokenUndecryptable:
-        return Outcome.UNDECRYPTABLE
-    except (ThanksIOError, DatabaseError, InterfaceError) as error:
-        code = getattr(error, "code", type(error).__name__)
-        logger.warning("thanks.io tokens of connection %s were not renewed (%s).", connection.pk, code)
-        return Outcome.TRANSIENT
-    return Outcome.REFRESHED if renewed else Outcome.SKIPPED
+    def __init__(self, held: Held) -> None:
+        self.held = held
+        super().__init__(held.holder)
 
 
 class BulkRefresh:
-    """One run. ``stop`` may be set from a signal handler: what is in flight is finished and saved."""
+    """One sweep. ``stop`` may be set from a signal handler: what is in flight is finished and saved."""
 
     def __init__(
         self,
         selection: Selection,
         *,
         limit: int | None = None,
-        workers: int = 1,
+        workers: int | None = None,
         rate_per_minute: float | None = None,
         time_budget: timedelta | None = None,
         stop: threading.Event | None = None,
@@ -125,150 +57,216 @@ class BulkRefresh:
     ) -> None:
         self.selection = selection
         self.limit = limit
-        self.workers = workers
         self.stop = stop or threading.Event()
         ends = None if time_budget is None else now() + time_budget.total_seconds()
-        # A rate that was asked for is kept evenly; of thanks.io's own limit a sixth may come at once.
-        limit_per_minute = app_settings.rate_limit_per_minute
-        if rate_per_minute is None:
-            self.pace = Pace(limit_per_minute, self.stop, ends, burst=limit_per_minute / 6)
-        else:
-            self.pace = Pace(rate_per_minute, self.stop, ends)
+        per_minute = app_settings.rate_limit_per_minute if rate_per_minute is None else rate_per_minute
+        self.pace = Pace(per_minute, self.stop, ends, tick=self._keep_lease)
         self.progress = progress
         self.summary = Summary()
+        self.suspicion = Suspicion()
+        self._workers = workers or default_workers()
+        self._crew: Crew[ConnectionTokens] | None = Crew(self._workers, self._handle) if self._workers > 1 else None
         self._lock = threading.Lock()
-        self._undecryptable_in_a_row = 0
-        self._unreadable_in_a_row = 0
-        self._error: ThanksIOConfigurationError | None = None
+        self._lease: SweepLease | None = None
+        self._kept_at = 0.0
+        self._resume_after = ""
+        self._sent = 0
+        self._wait_seconds = self.pace.interval_seconds
+        self._by_chance: set[str] = set()
+        self._gone: list[str] = []
+        self._last_failure = Outcome.TRANSIENT
+        self._has_seen_all = False
+        self._error: Exception | None = None
 
     def run(self) -> Summary:
-        """Handle every selected row. Raises ThanksIOConfigurationError, once what is in flight is saved."""
+        """Handle every selected row.
+
+        Raises ThanksIOConfigurationError and the database's errors once what is in flight is saved, and
+        :class:`SweptElsewhere`.
+        """
         oauth_config()  # credentials that are missing are missing for all
-        self.summary.remaining = self.selection.rows().count()
-        if self.workers == 1:
-            for connection in self._connections():
-                self._handle(connection)
-        else:
-            self._run_threads()
+        if not self.selection.users and self.selection.keys is None:
+            self._take_lease()
+        try:
+            self.summary.remaining = self.selection.count()
+            try:
+                self._sweep()
+            finally:
+                if self._crew is not None:
+                    self._crew.close()
+            self._look_at_the_end()
+        finally:
+            self._give_back()
         if self._error is not None:
             raise self._error
-        if self.summary.remaining and not self.summary.stopped_by:
-            if self.stop.is_set():
-                self.summary.stopped_by = "interrupted"
-            elif self.pace.is_over:
-                self.summary.stopped_by = "time_budget"
-            elif self.limit is not None:
-                self.summary.stopped_by = "limit"
         return self.summary
 
-    def _run_threads(self) -> None:
-        running: set[Future[ThanksIOConnection | None]] = set()
-        with ThreadPoolExecutor(self.workers, thread_name_prefix="thanksio") as pool:
-            for connection in self._connections():
-                running.add(pool.submit(copy_context().run, self._handle_in_thread, connection))
-                if len(running) >= 2 * self.workers:
-                    done, running = wait(running, return_when=FIRST_COMPLETED)
-                    self._settle(done)
-            self._settle(running)
+    # The lease
 
-    def _handle_in_thread(self, connection: ThanksIOConnection) -> ThanksIOConnection | None:
-        """Handle a row over this thread's own database session; returns the row if that does not see it."""
+    def _take_lease(self) -> None:
+        taken = SweepLease.take()
+        if isinstance(taken, Held):
+            raise SweptElsewhere(taken)
+        self._lease, self._kept_at, self._resume_after = taken, now(), taken.resume_after
+
+    def _keep_lease(self) -> None:
+        if self._lease is None or now() - self._kept_at < RENEW_SECONDS:
+            return
+        self._kept_at = now()
         try:
-            alias = router.db_for_write(type(connection), instance=connection)
-            if (prepare := app_settings.prepare_session) is not None:
-                prepare(connections[alias])
-            if doors.is_visible(connection.tokens):
-                self._handle(connection)
-                return None
-        except ThanksIOConfigurationError as error:
-            self._halt(error)
-            return None
-        except ConnectionTokens.DoesNotExist:
-            self._count(Outcome.RECONNECT_REQUIRED)
-            return None
-        finally:
-            connections.close_all()
-        return connection
+            is_ours = self._lease.keep(self._resume_after)
+        except (DatabaseError, InterfaceError) as error:
+            logger.warning("The sweep's lease could not be kept (%s).", type(error).__name__)
+            return
+        if not is_ours:
+            self._lease = None
+            self._halt("another sweep")
 
-    def _settle(self, handled: Iterable[Future[ThanksIOConnection | None]]) -> None:
-        """Rows that worker threads did not see: those that this thread sees are an error, the others are gone."""
-        for future in handled:
-            if (connection := future.result()) is None:
+    def _give_back(self) -> None:
+        try:
+            self.pace.close()
+            if self._lease is not None:
+                self._lease.give_back(self.summary.as_dict(), self._resume_after)
+        except (DatabaseError, InterfaceError) as error:
+            logger.warning("The sweep's lease could not be given back (%s); it expires.", type(error).__name__)
+
+    # The rows, in the thread that calls
+
+    def _sweep(self) -> None:
+        for tokens in self._rows():
+            if not self._may_go_on():
+                return
+            if tokens.pk in self._by_chance:
                 continue
-            if doors.is_visible(connection.tokens):
-                self._halt(ThanksIOConfigurationError(UNSEEN, code="unseen_by_workers"))
-            else:
-                self._count(Outcome.SKIPPED)
-
-    def _connections(self) -> Iterator[ThanksIOConnection]:
-        for page in self.selection.pages(self.limit):
-            for connection in page:
-                if self.stop.is_set() or self.pace.is_over:
-                    return
-                yield connection
-
-    def _handle(self, connection: ThanksIOConnection) -> None:
-        for _try in range(THROTTLED_TRIES):
             if not self.pace.wait():
                 return
-            try:
-                outcome = refresh_one(connection, force=bool(self.selection.users))
-            except ThanksIOConfigurationError as error:
-                self._halt(error)
-                return
-            except Throttled as error:
-                self.pace.hold(THROTTLED_SECONDS if error.retry_after is None else error.retry_after)
-                continue
-            self._count(outcome, unreadable=outcome is Outcome.UNDECRYPTABLE and _key_fits(connection))
-            return
-        self._count(Outcome.TRANSIENT)
+            if self.selection.is_early(tokens):
+                self._resume_after = tokens.pk
+            if self._crew is None:
+                self._handle(tokens)
+            else:
+                self._crew.hand(tokens)
+        self._has_seen_all = True
 
-    def _count(self, outcome: Outcome, *, unreadable: bool = False) -> None:
-        """``unreadable``: our key fits, and thanks.io could not read the refresh token."""
+    def _rows(self) -> Iterator[ConnectionTokens]:
+        for page in self.selection.pages(resume_after=self._resume_after):
+            yield from page
+
+    def _may_go_on(self) -> bool:
+        """Wait for a place. Returns False when nothing more is to be begun."""
+        while not self.stop.is_set() and not self.pace.is_over:
+            self._keep_lease()
+            if self.suspicion.is_raised and not self.selection.users:
+                self._ask_by_chance()
+            elif self._has_place():
+                return True
+        return False
+
+    def _has_place(self) -> bool:
+        """Whether another row may be begun, within the workers and within the limit. Stops at the limit."""
+        if self.limit is not None and self._sent >= self.limit:
+            self._halt("limit")
+            return False
+        if self._crew is None:
+            return True
+        busy = self._crew.busy  # first: those that end meanwhile are counted as sent before they are no longer busy
+        left = self._workers if self.limit is None else min(self.limit - self._sent, self._workers)
+        if busy >= left:
+            self._crew.wait_until_fewer(busy, TICK_SECONDS)
+        else:
+            self._crew.raise_error()
+        return busy < left
+
+    def _ask_by_chance(self) -> None:
+        """So many failed: is it they, or everything?"""
+        refreshed, answers = self.summary.refreshed, 0
+        outcome = self._last_failure
+        for tokens in some_rows(ROWS_DRAWN):
+            if not self.pace.wait():
+                return
+            self._by_chance.add(tokens.pk)
+            is_due = self.selection.keys is None and not self.selection.is_early(tokens)
+            if (came := self._handle(tokens, is_extra=not is_due)) is not None and came.is_failure:
+                outcome, answers = came, answers + 1
+            if (
+                self.summary.refreshed > refreshed or answers == ROWS_BY_CHANCE
+            ):  # refreshed: also by a worker, meanwhile
+                break
+        is_waiting = not answers and self._crew is not None and self._crew.busy > 0  # the others are under way
+        if self.summary.refreshed == refreshed and not is_waiting:
+            self._halt_because(reason_of(outcome, self.summary, were_others_asked=answers > 0))
+        self.suspicion.allay()
+
+    # One row, in any thread
+
+    def _handle(self, tokens: ConnectionTokens, *, is_extra: bool = False) -> Outcome | None:
+        try:
+            outcome = renew_row(tokens, force=bool(self.selection.users) and not _needs_owner(tokens))
+        except ThanksIOConfigurationError as error:
+            self._halt_because(error)
+            return None
+        except Throttled as error:
+            outcome = Outcome.THROTTLED
+            self._hold(error)
+        if outcome is Outcome.GONE and len(self._gone) < PAGE_SIZE:
+            self._gone.append(tokens.pk)
+        if not outcome.was_sent:
+            self.pace.return_turn()
+        self._count(outcome, is_extra=is_extra)
+        return outcome
+
+    def _hold(self, error: Throttled) -> None:
+        """thanks.io asks to wait: nobody sends meanwhile."""
         with self._lock:
+            seconds = self._wait_seconds if error.retry_after is None else error.retry_after
+            self._wait_seconds = min(2 * self._wait_seconds, LONGEST_WAIT_SECONDS)
+        self.pace.hold(seconds)
+
+    def _count(self, outcome: Outcome, *, is_extra: bool) -> None:
+        with self._lock:
+            self._sent += outcome.was_sent
             self.summary.add(outcome)
+            if outcome.is_failure:
+                self._last_failure = outcome
+            if outcome is Outcome.REFRESHED:
+                self._wait_seconds = self.pace.interval_seconds
+            self.suspicion.note(outcome)
+            no_key_fits = self.suspicion.no_key_fits()
+        if not is_extra:
+            self._subtract_one()
+        if no_key_fits and not self.selection.users:
+            self._halt_because(no_key_fits_error())
+        if self.suspicion.database_is_unusable:
+            self._error = self._error or OperationalError("no row could be read or written")
+            self._halt("database")
+
+    def _subtract_one(self) -> None:
+        with self._lock:
             self.summary.remaining = max(0, self.summary.remaining - 1)
             self.progress(self.summary)
-            if outcome is Outcome.UNDECRYPTABLE:
-                self._undecryptable_in_a_row += 1
-                self._unreadable_in_a_row += unreadable
-            elif outcome is Outcome.REFRESHED:
-                self._undecryptable_in_a_row = self._unreadable_in_a_row = 0
-            refused = self._unreadable_in_a_row == UNDECRYPTABLE_IN_A_ROW and not self.summary.refreshed
-            recurs = self._undecryptable_in_a_row == UNDECRYPTABLE_IN_A_ROW
-        if refused:
-            self._halt(
-                ThanksIOConfigurationError(
-                    "thanks.io can't read the refresh tokens. Check THANKSIO_TOKEN_URL, and that FIELD_ENCRYPTION_KEY "
-                    "is the key that they were encrypted with. Nothing was overwritten.",
-                    code="undecryptable",
-                )
-            )
-        elif recurs and not _key_fits_some_row():
-            self._halt(
-                ThanksIOConfigurationError(
-                    "FIELD_ENCRYPTION_KEY fits none of the stored tokens. Put back the key that they were encrypted "
-                    "with (a list rotates keys: newest first). Nothing was sent or overwritten.",
-                    code="undecryptable",
-                )
-            )
 
-    def _halt(self, error: ThanksIOConfigurationError) -> None:
-        with self._lock:
-            self._error = self._error or error
-            self.summary.stopped_by = "configuration"
+    # The end
+
+    def _halt(self, word: str) -> None:
+        self.summary.stopped_by = self.summary.stopped_by or word
         self.stop.set()
 
+    def _halt_because(self, reason: Reason | None) -> None:
+        if isinstance(reason, str):
+            self._halt(reason)
+        elif reason is not None:
+            self._error = self._error or reason
+            self._halt("configuration")
 
-def _key_fits_some_row() -> bool:
-    rows = ThanksIOConnection.objects.connected().order_by("-tokens__last_refreshed_at", "-pk")
-    return any(_key_fits(connection) for connection in rows[:KEY_SAMPLE_SIZE])
+    def _look_at_the_end(self) -> None:
+        """Say why it stopped. Rows that workers don't see, and this thread does, were not disconnected."""
+        if self._error is None and self._gone and Selection(keys=self._gone).count():
+            self._error = invisible_rows_error()
+        if self._has_seen_all and self._error is None:
+            self.summary.remaining = 0  # others were renewed or disconnected meanwhile
+        if self.summary.remaining and not self.summary.stopped_by:
+            self._halt("time_budget" if self.pace.is_over else "interrupted")
 
 
-def _key_fits(connection: ThanksIOConnection) -> bool:
-    try:
-        if stored := connection.tokens.refresh_token:
-            stored.reveal()
-    except TokenUndecryptable:
-        return False
-    return True
+def _needs_owner(tokens: ConnectionTokens) -> bool:
+    return bool(tokens.status == ConnectionTokens.Status.RECONNECT_REQUIRED)

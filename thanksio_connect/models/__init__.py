@@ -3,6 +3,7 @@
 from .authorization_request import AuthorizationRequest
 from .connection import ThanksIOConnection
 from .manager import ThanksIOConnectionManager
+from .sweep import Sweep
 from .tokens import ConnectionTokens
 
-__all__ = ["AuthorizationRequest", "ConnectionTokens", "ThanksIOConnection", "ThanksIOConnectionManager"]
+__all__ = ["AuthorizationRequest", "ConnectionTokens", "Sweep", "ThanksIOConnection", "ThanksIOConnectionManager"]

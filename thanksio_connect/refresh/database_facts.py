@@ -55,6 +55,11 @@ def obstacle_beside_a_transaction(alias: str) -> str:
     return ""
 
 
+def has_one_writer(alias: str) -> bool:
+    """Whether a lock is on the whole database, and so tells nothing of a row."""
+    return connections[alias].vendor == "sqlite"
+
+
 def private_settings(base: BaseDatabaseWrapper) -> dict[str, Any]:
     """The settings of a private session: outside any pool, in autocommit, at the isolation that the engine expects."""
     options = {

@@ -19,6 +19,7 @@ from ..exceptions import (
     ThanksIOConfigurationError,
     ThanksIOError,
 )
+from . import database_facts as facts
 from . import schedule, sessions, statements
 from .protocol import Request
 from .renewal import Renewal, Tokens
@@ -68,9 +69,14 @@ def renew(tokens: Tokens, *, force: bool = False) -> None:
 
 
 def renew_unless_taken(tokens: Tokens, *, force: bool = False) -> bool:
-    """Renew now, for bulk runs, without waiting for whoever is at it. Returns whether this call renewed."""
+    """Renew now, for bulk runs, without waiting for whoever is at it. Returns whether this call renewed.
+
+    Somebody's lock is waited for where it says nothing of the row, for there the whole database is locked.
+    """
     request = Request(is_needed=False, has_expired=schedule.is_expired(tokens), force=force)
-    current = Renewal(tokens, request, is_urgent=True).run()
+    alias = router.db_for_write(type(cast("models.Model", tokens)), instance=tokens)
+    waits = facts.has_one_writer(alias) and not facts.in_transaction(alias)
+    current = Renewal(tokens, request, is_urgent=force or waits).run()
     return current is not None and current.renewed
 
 

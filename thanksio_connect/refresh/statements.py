@@ -61,12 +61,11 @@ def _readers(model: type[models.Model]) -> dict[str, Callable[[Any], Any] | None
     return readers
 
 
-def _columns(using: str, model: type[models.Model]) -> str:
-    """All columns, and whether the lease lives."""
-    connection = connections[using]
-    names = ", ".join(connection.ops.quote_name(str(each.column)) for each in model._meta.concrete_fields)
-    lives = f"CASE WHEN lease_expires_at >= {facts.now(connection).sql} THEN 1 ELSE 0 END"
-    return f"{names}, {lives}"
+@lru_cache(maxsize=32)
+def _columns(model: type[models.Model], now_sql: str) -> str:
+    """All columns, and whether the lease lives. Their names are ours, and need no quotes."""
+    names = ", ".join(str(each.column) for each in model._meta.concrete_fields)
+    return f"{names}, CASE WHEN lease_expires_at >= {now_sql} THEN 1 ELSE 0 END"
 
 
 def _row(model: type[models.Model], record: tuple[Any, ...] | None) -> Row | None:
@@ -92,15 +91,12 @@ def load_of_connection(using: str, model: type[models.Model], connection_id: Any
 def _load(using: str, model: type[models.Model], column: str, value: Any) -> Row | None:
     connection = connections[using]
     field: Any = model._meta.pk if column == "id" else model._meta.get_field("connection")
-    sql = f"SELECT {_columns(using, model)} FROM {_table(using, model)} WHERE {column} = %s"  # noqa: S608
+    now = facts.now(connection)
+    table = connection.ops.quote_name(model._meta.db_table)
+    sql = f"SELECT {_columns(model, now.sql)} FROM {table} WHERE {column} = %s"  # noqa: S608
     with connection.cursor() as cursor:
-        parameters = [*facts.now(connection).parameters, field.get_db_prep_save(value, connection)]
-        cursor.execute(sql, parameters)
+        cursor.execute(sql, [*now.parameters, field.get_db_prep_save(value, connection)])
         return _row(model, cursor.fetchone())
-
-
-def _table(using: str, model: type[models.Model]) -> str:
-    return connections[using].ops.quote_name(model._meta.db_table)
 
 
 def claim(using: str, key: Key, lease: Lease) -> Claimed:
@@ -112,7 +108,7 @@ def claim(using: str, key: Key, lease: Lease) -> Claimed:
     connection = connections[using]
     now, ends = facts.now(connection), facts.later(connection, lease.seconds)
     # MariaDB evaluates assignments from left to right: what reads the old lease comes first.
-    sql = f"""UPDATE {_table(using, key.model)}
+    sql = f"""UPDATE {connection.ops.quote_name(key.model._meta.db_table)}
         SET outcome_unknown = CASE WHEN (lease_id IS NULL OR lease_id = %s) AND %s THEN outcome_unknown ELSE %s END,
             lease_id = %s, lease_expires_at = {ends.sql}
         WHERE id = %s AND version = %s AND (lease_id IS NULL OR lease_id = %s OR lease_expires_at < {now.sql})"""  # noqa: S608
@@ -120,7 +116,7 @@ def claim(using: str, key: Key, lease: Lease) -> Claimed:
     parameters += [key.pk, key.version, lease.id, *now.parameters]
     returns = facts.returns_updated_row(connection)
     if returns:
-        sql += f" RETURNING {_columns(using, key.model)}"
+        sql += f" RETURNING {_columns(key.model, now.sql)}"
     try:
         with facts.executed(connection, sql, parameters, lock_wait_seconds=lease.lock_wait_seconds) as cursor:
             if returns and (record := cursor.fetchone()) is not None:
@@ -134,6 +130,13 @@ def claim(using: str, key: Key, lease: Lease) -> Claimed:
     return Claimed(taken and row is not None and row.version == key.version, row)
 
 
+@lru_cache(maxsize=64)
+def _writers(model: type[models.Model], names: tuple[str, ...]) -> tuple[list[Callable[..., Any]], str]:
+    """What turns each value into its column's, and the assignments."""
+    fields: list[Any] = [model._meta.get_field(name) for name in names]
+    return [each.get_db_prep_save for each in fields], ", ".join(f"{each.column} = %s" for each in fields)
+
+
 def _update(
     using: str, key: Key, values: Mapping[str, Any], where: str, parameters: list[Any], *, first: str = ""
 ) -> bool:
@@ -142,11 +145,11 @@ def _update(
     ``first``: an assignment in SQL that comes before the values'; its parameters come before the condition's.
     """
     connection = connections[using]
-    fields: list[tuple[Any, Any]] = [(key.model._meta.get_field(name), value) for name, value in values.items()]
-    names = ", ".join([first] * bool(first) + [f"{connection.ops.quote_name(each.column)} = %s" for each, _ in fields])
-    sql = f"UPDATE {_table(using, key.model)} SET {names} WHERE {where} AND id = %s"  # noqa: S608
+    writers, assignments = _writers(key.model, tuple(values))
+    table = connection.ops.quote_name(key.model._meta.db_table)
+    sql = f"UPDATE {table} SET {first}{assignments} WHERE {where} AND id = %s"  # noqa: S608
     count = first.count("%s")
-    written = [each.get_db_prep_save(value, connection) for each, value in fields]
+    written = [write(value, connection) for write, value in zip(writers, values.values(), strict=True)]
     every = [*parameters[:count], *written, *parameters[count:], key.pk]
     with facts.executed(connection, sql, every, lock_wait_seconds=LOCK_WAIT_SECONDS) as cursor:
         return bool(cursor.rowcount > 0)
@@ -194,7 +197,7 @@ def conclude(using: str, key: Key, code: str, access_token_dead: bool) -> bool:
         **({"expires_at": now} if access_token_dead else {}),
     }
     # Another worker may have found out that the outcome is unknown since the caller last looked.
-    reason = "last_error_code = CASE WHEN outcome_unknown = %s THEN %s ELSE %s END"
+    reason = "last_error_code = CASE WHEN outcome_unknown = %s THEN %s ELSE %s END, "
     reasons = [True, verdict_code(code, outcome_unknown=True), code[:40]]
     stands = "version = %s AND status = %s"
     return _update(using, key, verdict, stands, [*reasons, key.version, Status.CONNECTED.value], first=reason)

@@ -24,7 +24,12 @@ VARIANTS = {
 }[KIND]
 NOTE_TABLE = "host_note"  # a table of the project's with a foreign key to the connection
 TOKEN_TABLE = "thanksio_connect_connectiontokens"
-OURS = (TOKEN_TABLE, "thanksio_connect_thanksioconnection", "thanksio_connect_authorizationrequest")
+OURS = (
+    TOKEN_TABLE,
+    "thanksio_connect_thanksioconnection",
+    "thanksio_connect_authorizationrequest",
+    "thanksio_connect_sweep",
+)
 # SQLite's own five seconds would be waited for in full by each test in which somebody keeps the database locked.
 BUSY_SECONDS = {"timeout": 1.5}
 OPTIONS: dict[str, dict[str, Any]] = {

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import Group
-from django.db import connection, connections, transaction
+from django.db import OperationalError, connection, connections, transaction
 
 from tests.integration.refresh import databases
 from tests.integration.refresh.databases import KIND
@@ -23,7 +23,6 @@ from tests.integration.refresh.processes import Failed
 from tests.integration.refresh.states import servers_only
 from thanksio_connect.exceptions import RefreshInProgress
 from thanksio_connect.models import ConnectionTokens
-from thanksio_connect.refresh import statements
 
 
 def kill(session):
@@ -96,30 +95,36 @@ def test_the_session_is_killed_between_reply_and_store(thanksio, connected, star
     assert thanksio.count("refresh_token") == 1
 
 
+@contextmanager
+def killed_after_a_write(of="UPDATE"):
+    """This thread's session dies once its next write is committed, and the reply to it is lost."""
+    connection.ensure_connection()
+    killed = []
+
+    def dying(execute, sql, params, many, context):
+        result = execute(sql, params, many, context)
+        if of not in sql or killed:
+            return result
+        killed.append(session_id())
+        kill(killed[0])
+        time.sleep(0.2)
+        raise OperationalError("the reply was lost")
+
+    with connection.execute_wrapper(dying):
+        yield killed
+
+
+def session_id():
+    with connections["default"].connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()" if KIND == "postgres" else "SELECT connection_id()")
+        return cursor.fetchone()[0]
+
+
 @servers_only
-@pytest.mark.parametrize("step", ["claim", "store"])
-def test_a_session_that_dies_after_a_step_and_before_its_reply_costs_nothing(thanksio, connected, monkeypatch, step):
-    """The write stands although nobody heard of it; the step is run again on another session."""
+def test_a_session_that_dies_after_the_claims_commit_leaves_the_caller_outside_any_transaction(thanksio, connected):
     first, second = connected(), connected()
-    run, killed = getattr(statements, step), []
-
-    def run_and_die(using, *arguments, **options):
-        result = run(using, *arguments, **options)
-        if not killed:
-            session = connections[using]
-            with session.cursor() as cursor:
-                cursor.execute("SELECT pg_backend_pid()" if KIND == "postgres" else "SELECT connection_id()")
-                killed.append(cursor.fetchone()[0])
-                with connections.create_connection("default").cursor() as killer:
-                    number = killed[0]
-                    killer.execute(f"SELECT pg_terminate_backend({number})" if KIND == "postgres" else f"KILL {number}")
-                    killer.connection.close()
-                time.sleep(0.2)
-                cursor.execute("SELECT 1")
-        return result
-
-    monkeypatch.setattr(statements, step, run_and_die)
-    first.refresh()
+    with killed_after_a_write() as killed:
+        first.refresh()
     assert killed
     assert (connection.in_atomic_block, connection.get_autocommit()) == (False, True)
     second.refresh()
@@ -127,6 +132,17 @@ def test_a_session_that_dies_after_a_step_and_before_its_reply_costs_nothing(tha
     assert_live(thanksio, first)
     assert_live(thanksio, second)
     assert thanksio.count("refresh_token") == 2
+
+
+@servers_only
+def test_a_session_that_dies_after_the_stores_commit_costs_nothing(thanksio, connected):
+    connection_ = connected()
+    with killed_after_a_write(of="access_token = ") as killed:
+        connection_.refresh()
+    assert killed
+    assert (connection.in_atomic_block, connection.get_autocommit()) == (False, True)
+    assert_live(thanksio, connection_)
+    assert thanksio.count("refresh_token") == 1
 
 
 @servers_only

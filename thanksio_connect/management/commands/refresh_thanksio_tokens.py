@@ -2,58 +2,62 @@
 
 from __future__ import annotations
 
-import argparse
+import io
 import json
-import re
+import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import timedelta
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import Any, NoReturn
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper
+from django.db import DatabaseError, InterfaceError, ProgrammingError
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from ...exceptions import ThanksIOConfigurationError
-from ...flows.bulk import BulkRefresh, Summary
+from ...flows.bulk import BulkRefresh, SweptElsewhere
+from ...flows.outcome import Summary
 from ...flows.selection import Selection
+from ..arguments import duration, positive, rate, workers
 
-UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 BAR_WIDTH = 30
 LINE_EVERY = 200
+# What a stream raises that is closed, broken or full; a process without one has None.
+UNWRITABLE = (OSError, ValueError, AttributeError)
 
 
-def duration(text: str) -> timedelta:
-    """``90s``, ``30m``, ``12h``, ``7d`` or ``2w``; a bare number is seconds."""
-    match = re.fullmatch(r"([0-9]{1,9})([smhdw]?)", text.strip())
-    if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no duration: write 90s, 30m, 12h, 7d or 2w")
-    try:
-        length = timedelta(**{UNITS[match[2] or "s"]: int(match[1])})
-    except OverflowError:
-        length = timedelta.max
-    if length > timedelta(days=36500):
-        raise argparse.ArgumentTypeError(f"{text!r} is longer than a century")
-    return length
+def database_problem(error: Exception) -> str:
+    """What to do about a database that fails: never its text, which may hold values."""
+    if isinstance(error, ProgrammingError) or "no such" in str(error):
+        return _("The tables of thanksio_connect are missing or old. Run manage.py migrate; nothing was renewed.")
+    return _(
+        "The database can't be used (%(error)s). Look at DATABASES and at the server; connections that were not "
+        "reached are renewed by the next run."
+    ) % {"error": type(error).__name__}
 
 
-def positive(text: str) -> int:
-    """A whole number above zero."""
-    if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
-    return int(text)
-
-
-def rate(text: str) -> float:
-    """Requests a minute, above zero."""
-    if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", text) or float(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
-    return float(text)
+def attention(summary: Summary) -> str:
+    """What a person should know; empty if all is well."""
+    sentences = []
+    if summary.stopped_by == "throttled":
+        sentences.append(_("thanks.io asks to send fewer requests."))
+    elif summary.stopped_by == "unavailable":
+        sentences.append(_("thanks.io can't be reached, or does not answer as it should."))
+    elif summary.stopped_by == "interrupted":
+        sentences.append(_("The run was interrupted; what was in flight is saved."))
+    if summary.renewed_nothing:
+        sentences.append(_("Nothing of what is due was renewed."))
+    elif summary.failed:
+        sentences.append(_("Some thanks.io connections need attention. See the log and the admin."))
+    if sentences and summary.remaining:
+        sentences.append(_("The next run goes on with the rest."))
+    return " ".join(sentences)
 
 
 class Command(BaseCommand):
@@ -61,8 +65,9 @@ class Command(BaseCommand):
 
     help = (
         "Renews the thanks.io tokens that are due (a third of their lifetime is left), so that nobody is interrupted. "
-        "Run it every few minutes; overlapping runs, on several machines too, are safe. "
-        "Exit status: 0 all well, 1 some connections need attention, 2 nothing could be done (configuration)."
+        "Run it every few minutes, on several machines too: one run works at a time, the others say so and end. "
+        "Exit status: 0 all well; 1 some connections need attention, or nothing of what was due was renewed; "
+        "2 nothing could be done (configuration)."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -80,8 +85,8 @@ class Command(BaseCommand):
             help="this user's connection, due or not: a username (USERNAME_FIELD) or primary key; may be repeated",
         )
         parser.add_argument("--dry-run", action="store_true", help="say how many, and renew none")
-        parser.add_argument("--limit", type=positive, metavar="N", help="at most so many connections")
-        parser.add_argument("--workers", type=positive, default=1, metavar="N", help="requests at a time (default: 1)")
+        parser.add_argument("--limit", type=positive, metavar="N", help="ask thanks.io for at most so many")
+        parser.add_argument("--workers", type=workers, metavar="N", help="requests at a time (default: up to 16)")
         parser.add_argument(
             "--rate", type=rate, metavar="N", help="requests a minute (default: THANKSIO_RATE_LIMIT_PER_MINUTE)"
         )
@@ -93,59 +98,86 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Parse, run, print."""
         self.is_json = options["json"]
-        selection = Selection(
-            within=options["within"], everything=options["all"], users=[_user(name) for name in options["user"]]
-        )
-        summary = Summary()
+        self.summary = Summary()
+        try:
+            self._run(options)
+        except SweptElsewhere as error:
+            self._print(stopped_by="swept elsewhere", note=_("Another run is at it: %(holder)s.") % vars(error.held))
+        except ThanksIOConfigurationError as error:
+            self._fail("configuration", str(error), returncode=2)
+        except (DatabaseError, InterfaceError) as error:
+            self._fail("database", database_problem(error), returncode=1 if self.summary.refreshed else 2)
+
+    def _run(self, options: dict[str, Any]) -> None:
+        users = [self._user(name) for name in options["user"]]
+        selection = Selection(within=options["within"], everything=options["all"], users=users)
+        if options["dry_run"] or users:
+            count = selection.count()
+            if users and not count:
+                self._fail("nobody", _("None of these users is connected to thanks.io. Nothing was done."), 2)
         if options["dry_run"]:
-            summary.remaining = selection.rows().count()
-            if options["limit"] is not None:
-                summary.remaining = min(summary.remaining, options["limit"])
-            self._print(summary, dry_run=True)
+            self.summary.remaining = min(count, options["limit"] or count)
+            self._print(dry_run=True)
             return
         stop = threading.Event()
-        try:
-            run = BulkRefresh(
-                selection,
-                limit=options["limit"],
-                workers=options["workers"],
-                rate_per_minute=options["rate"],
-                time_budget=options["time_budget"],
-                stop=stop,
-                progress=self._progress(),
-            )
-            summary = run.summary
-            with _finishing_on_signals(stop):
-                run.run()
-        except ThanksIOConfigurationError as error:
-            summary.stopped_by = "configuration"
-            self._print(summary)
-            raise CommandError(str(error), returncode=2) from None
-        self._print(summary)
-        if summary.stopped_by == "interrupted" and not summary.needs_attention:
-            raise CommandError(summary.stopped_by, returncode=1)
-        if summary.needs_attention:
-            raise CommandError(_("Some thanks.io connections need attention. See the log and the admin."), returncode=1)
+        run = BulkRefresh(
+            selection,
+            limit=options["limit"],
+            workers=options["workers"],
+            rate_per_minute=options["rate"],
+            time_budget=options["time_budget"],
+            stop=stop,
+            progress=self._progress(),
+        )
+        self.summary = run.summary
+        with _finishing_on_signals(stop):
+            run.run()
+        text = attention(self.summary)
+        self._print(note=text)
+        if text:
+            raise CommandError(text, returncode=1)
 
-    def _print(self, summary: Summary, *, dry_run: bool = False) -> None:
+    def _fail(self, stopped_by: str, text: str, returncode: int) -> NoReturn:
+        self._print(stopped_by=stopped_by, note=text)
+        raise CommandError(text, returncode=returncode) from None
+
+    def _user(self, name: str) -> Any:
+        users = get_user_model()._default_manager
+        for look in ({users.model.USERNAME_FIELD: name}, {"pk": name}):
+            with suppress(ValueError, ValidationError, OverflowError):
+                if (user := users.filter(**look).first()) is not None:
+                    return user
+        text = _("No user has the username or primary key %(name)s. Nothing was done.") % {"name": repr(name)}
+        return self._fail("unknown user", text, returncode=2)
+
+    def _print(self, *, dry_run: bool = False, stopped_by: str = "", note: str = "") -> None:
+        summary = self.summary
+        summary.stopped_by = stopped_by or summary.stopped_by
         if self.is_json:
-            self.stdout.write(json.dumps({**summary.as_dict(), "dry_run": dry_run}))
-            return
-        if dry_run:
+            self._write(json.dumps({**summary.as_dict(), "dry_run": dry_run, "note": note}))
+        elif stopped_by == "swept elsewhere":
+            self._write(note)
+        elif dry_run:
             count = summary.remaining
             words = ngettext("%(count)d connection would be renewed.", "%(count)d connections would be renewed.", count)
-            self.stdout.write(words % {"count": count})
-            return
-        if self.stdout.isatty():
-            self.stdout.write("\r", ending="")
-        self.stdout.write(
-            _(
+            self._write(words % {"count": count})
+        else:
+            words = _(
                 "refreshed %(refreshed)d, skipped %(skipped)d, transient failures %(transient)d, "
                 "reconnect required %(reconnect_required)d, undecryptable %(undecryptable)d, remaining %(remaining)d"
             )
-            % summary.as_dict()
-            + (f" ({summary.stopped_by})" if summary.stopped_by else "")
-        )
+            reason = f" ({summary.stopped_by})" if summary.stopped_by else ""
+            self._write(("\r" if self.stdout.isatty() else "") + words % summary.as_dict() + reason)
+
+    def _write(self, text: str, ending: str = "\n") -> None:
+        """Print. Nobody may listen any more, or the disk be full: the sweep goes on, and keeps its exit status."""
+        try:
+            self.stdout.write(text, ending=ending)
+            self.stdout.flush()
+        except UNWRITABLE:
+            self.stdout = OutputWrapper(io.StringIO())
+            with suppress(*UNWRITABLE):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it at the end
 
     def _progress(self) -> Any:
         is_terminal = self.stdout.isatty()
@@ -161,28 +193,11 @@ class Command(BaseCommand):
                 shown_at = now
                 filled = BAR_WIDTH * summary.done // max(1, total)
                 bar = "#" * filled + "." * (BAR_WIDTH - filled)
-                self.stdout.write(f"\r[{bar}] {summary.done}/{total}", ending="" if summary.remaining else "\n")
-                self.stdout.flush()
+                self._write(f"\r[{bar}] {summary.done}/{total}", ending="" if summary.remaining else "\n")
             elif summary.done % LINE_EVERY == 0:
-                self.stdout.write(f"{summary.done}/{total}")
+                self._write(f"{summary.done}/{total}")
 
         return (lambda summary: None) if self.is_json else show
-
-
-def _user(name: str) -> Any:
-    users = get_user_model()._default_manager
-    user = users.filter(**{users.model.USERNAME_FIELD: name}).first()
-    if user is None:
-        try:
-            user = users.filter(pk=name).first()
-        except (ValueError, ValidationError, OverflowError):
-            user = None
-    if user is None:
-        raise CommandError(
-            _("No user has the username or primary key %(name)s. Nothing was done.") % {"name": repr(name)},
-            returncode=2,
-        )
-    return user
 
 
 @contextmanager

@@ -1,0 +1,101 @@
+"""What became of the rows of a bulk refresh."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Outcome(StrEnum):
+    """What became of one row."""
+
+    REFRESHED = "refreshed"
+    SKIPPED = "skipped"
+    ELSEWHERE = "elsewhere"
+    GONE = "gone"
+    TRANSIENT = "transient"
+    DATABASE = "database"
+    THROTTLED = "throttled"
+    RECONNECT_REQUIRED = "reconnect_required"
+    NO_REFRESH_TOKEN = "no_refresh_token"  # noqa: S105 - a code, no secret
+    OTHER_CLIENT = "other_client"
+    UNDECRYPTABLE = "undecryptable"
+    UNREADABLE = "unreadable"
+
+    @property
+    def was_sent(self) -> bool:
+        """Whether thanks.io was asked: else the row takes no place of the limit, and no turn."""
+        return self not in _NOT_SENT
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether thanks.io was asked, and the row was not renewed."""
+        return self.was_sent and self is not Outcome.REFRESHED
+
+
+_NOT_SENT = {
+    Outcome.SKIPPED,
+    Outcome.ELSEWHERE,
+    Outcome.GONE,
+    Outcome.DATABASE,
+    Outcome.NO_REFRESH_TOKEN,
+    Outcome.UNDECRYPTABLE,
+}
+# Several outcomes are one in the summary.
+_COUNTED_AS = {
+    Outcome.ELSEWHERE: "skipped",
+    Outcome.GONE: "skipped",
+    Outcome.DATABASE: "transient",
+    Outcome.THROTTLED: "transient",
+    Outcome.NO_REFRESH_TOKEN: "reconnect_required",
+    Outcome.OTHER_CLIENT: "reconnect_required",
+    Outcome.UNREADABLE: "undecryptable",
+}
+
+
+@dataclass
+class Summary:
+    """How many rows came to which outcome. ``remaining`` were due and not reached.
+
+    ``elsewhere``: how many of those skipped somebody else has renewed or disconnected meanwhile.
+    """
+
+    refreshed: int = 0
+    skipped: int = 0
+    elsewhere: int = 0
+    transient: int = 0
+    reconnect_required: int = 0
+    undecryptable: int = 0
+    remaining: int = 0
+    stopped_by: str = ""
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one row."""
+        name = _COUNTED_AS.get(outcome, str(outcome))
+        setattr(self, name, getattr(self, name) + 1)
+        self.elsewhere += outcome in (Outcome.ELSEWHERE, Outcome.GONE)
+
+    @property
+    def done(self) -> int:
+        """Rows that were handled."""
+        return self.refreshed + self.skipped + self.failed
+
+    @property
+    def failed(self) -> int:
+        """Rows that could not be renewed."""
+        return self.transient + self.reconnect_required + self.undecryptable
+
+    @property
+    def renewed_nothing(self) -> bool:
+        """Whether rows are still due and none was renewed."""
+        return not self.refreshed and bool(self.failed + self.remaining + self.skipped - self.elsewhere)
+
+    @property
+    def needs_attention(self) -> bool:
+        """Whether some row could not be renewed, or none of what was due was."""
+        return bool(self.failed) or self.renewed_nothing
+
+    def as_dict(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return asdict(self)
