@@ -145,18 +145,19 @@ def patch(
 
 def stop_after_claim() -> None:
     """Stop this process (SIGSTOP) right after its next claim is committed."""
-    before = {each: each.claim for each in (places.Place, places.PrivateSessions)}
-    undo.extend(partial(setattr, each, "claim", method) for each, method in before.items())
     is_next = [True]
 
-    def claim_and_stop(self: places.Place, step: Any) -> Any:
-        result = before[type(self)](self, step)
-        if is_next and is_next.pop():
-            os.kill(os.getpid(), signal.SIGSTOP)
-        return result
+    def stopping(claim: Callable[[Any, Any], Any]) -> Any:
+        def claim_and_stop(self: places.Place, step: Any) -> Any:
+            result = claim(self, step)
+            if is_next and is_next.pop():
+                os.kill(os.getpid(), signal.SIGSTOP)
+            return result
 
-    for each in before:
-        each.claim = claim_and_stop  # type: ignore[method-assign]
+        return claim_and_stop
+
+    for each in (places.Place, places.PrivateSessions):
+        change(each, "claim", stopping(each.claim))
 
 
 def shift_clock(seconds: float) -> str:
