@@ -431,7 +431,7 @@ def test_error_of_thanksio_in_any_spelling_is_neither_shown_nor_obeyed(browser, 
     response = browser.get(f"{CALLBACK}?state={state}&error=server_error&error_description={description}")
     page = response.content.decode()
     assert response.status_code == 400
-    assert "thanks.io could not allow the connection" in page
+    assert "thanks.io did not accept the request of this site" in page
     assert len(page) < 3000
     for seen in (page, str(response.headers), str(response.cookies)):
         assert "onerror" not in seen

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from django.core.management import load_command_class
 
-from thanksio_connect import checks, conf, exceptions, signals, urls
+from thanksio_connect import checks, checks_surroundings, conf, exceptions, signals, urls
 from thanksio_connect.exceptions import ThanksIOConfigurationError, ThanksIOError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -22,6 +22,7 @@ SAID_DEFAULTS = {
     "THANKSIO_REDIRECT_URI": "the callback's absolute URL on the current request",
     "THANKSIO_CONNECTED_URL": "the status page",
     "THANKSIO_DISCONNECTED_URL": "the status page",
+    "THANKSIO_REVOKE_URL": "none",
     "THANKSIO_PREPARE_SESSION": "none",
 }
 
@@ -84,7 +85,8 @@ def test_every_setting_with_an_error_id_is_in_the_checks_table():
     assert {key: value.replace("`", "") for key, value in documented.items()} == {
         key: value.replace("``", "") for key, value in in_the_code.items()
     }
-    raised = set(re.findall(r'"(?:thanksio_connect\.)?([EW]\d{3})"', inspect.getsource(checks)))
+    source = inspect.getsource(checks) + inspect.getsource(checks_surroundings)
+    raised = set(re.findall(r'"(?:thanksio_connect\.)?([EW]\d{3})"', source))
     assert raised == set(in_the_code)
 
 

@@ -187,7 +187,12 @@ def test_the_api_client():
 
 
 def test_the_template_tags():
-    assert set(register.tags) == {"thanksio_connect_button", "thanksio_connection", "thanksio_reconnect_notice"}
+    assert set(register.tags) == {
+        "thanksio_connect_button",
+        "thanksio_connection",
+        "thanksio_reconnect_notice",
+        "thanksio_stylesheet",
+    }
     assert engines["django"].from_string("{% load thanksio_connect %}")
 
 

@@ -5,6 +5,7 @@ Nothing in here is believed: :mod:`.callback` asks for the state first.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -29,7 +30,7 @@ _TRUNCATED_LENGTHS = {"error": 100, "error_description": 200}
 class AuthorizationResponse:
     """The callback's parameters. ``error`` and ``error_description`` are cut and safe to log, not to show.
 
-    ``returned`` tells that a page of ours has already navigated here once, from our own site.
+    ``returns`` counts how often a page of ours has navigated here again, from our own site.
     """
 
     state: Secret
@@ -37,7 +38,7 @@ class AuthorizationResponse:
     error: str
     error_description: str
     iss: str
-    returned: bool
+    returns: int
 
     @property
     def state_digest(self) -> str:
@@ -52,7 +53,7 @@ class AuthorizationResponse:
             "error": self.error,
             "error_description": self.error_description,
             "iss": self.iss,
-            RETURNED_FIELD: "1",
+            RETURNED_FIELD: str(self.returns + 1),
         }
         return Secret(urlencode({name: value for name, value in values.items() if value}))
 
@@ -86,8 +87,13 @@ def take_response(request: HttpRequest) -> AuthorizationResponse:
         error=_loggable(values, "error"),
         error_description=_loggable(values, "error_description"),
         iss=values["iss"],
-        returned=bool(values[RETURNED_FIELD]),
+        returns=_count(values[RETURNED_FIELD]),
     )
+
+
+def _count(text: str) -> int:
+    """Anything but nothing counts as once at least: nobody is sent in a circle."""
+    return max(1, int(text)) if re.fullmatch(r"[0-9]+", text) else int(bool(text))
 
 
 def _loggable(values: dict[str, str], name: str) -> str:

@@ -183,7 +183,7 @@ class TestADroppedSession:
                     "SELECT id FROM information_schema.processlist WHERE db = database() AND id <> connection_id()"
                 )
                 for (number,) in cursor.fetchall():
-                    with contextlib.suppress(OperationalError):  # it has ended by itself
+                    with contextlib.suppress(OperationalError):  # it may have ended by itself
                         cursor.execute(f"KILL {number}")
 
     @pytest.mark.parametrize("workers", ["1", "4"])
