@@ -218,17 +218,17 @@ def test_beat_starts_it_by_the_name_in_the_documentation_and_piles_up_nothing(pr
 def test_a_wait_that_thanksio_asks_for_is_kept_by_all_tasks(project, connect, thanksio):
     """20 due rows and ``Retry-After: 60`` were 20 requests within the minute."""
     keys = [connect(f"user{number}").tokens.pk for number in range(20)]
-    until = (utc_now() + timedelta(seconds=8)).isoformat()
+    until = (utc_now() + timedelta(seconds=300)).isoformat()
     thanksio.next_token(status=429, headers={"Retry-After": "60"}, times=None)
     for start in range(0, 20, 5):
         project.send("thanksio_connect.refresh_chunk", "--args", json.dumps([keys[start : start + 5], until]))
     with project.worker(THANKSIO_RATE_LIMIT_PER_MINUTE=600):
         project.wait_for_log(r"refresh_chunk\[[^]]+\] (succeeded|raised)", 4)
-    assert thanksio.count("refresh_token") <= 2  # the second one was under way
+    assert 1 <= thanksio.count("refresh_token") <= 2  # the second one was under way
     project.send("thanksio_connect.refresh_due")
     with project.worker():
         project.wait_for_log(r"refresh_due\[[^]]+\] succeeded", 1)
-    assert thanksio.count("refresh_token") <= 2
+    assert 1 <= thanksio.count("refresh_token") <= 2
 
 
 def test_four_workers_keep_one_pace(project, connect, thanksio):

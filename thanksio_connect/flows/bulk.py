@@ -7,6 +7,7 @@ help: wrong credentials, a key or a client id that fits no row, and a thanks.io 
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -52,6 +53,7 @@ class BulkRefresh:
         workers: int | None = None,
         rate_per_minute: float | None = None,
         time_budget: timedelta | None = None,
+        patience_seconds: float = math.inf,
         stop: threading.Event | None = None,
         progress: Callable[[Summary], object] = lambda summary: None,
     ) -> None:
@@ -60,7 +62,7 @@ class BulkRefresh:
         self.stop = stop or threading.Event()
         ends = None if time_budget is None else now() + time_budget.total_seconds()
         per_minute = app_settings.rate_limit_per_minute if rate_per_minute is None else rate_per_minute
-        self.pace = Pace(per_minute, self.stop, ends, tick=self._keep_lease)
+        self.pace = Pace(per_minute, self.stop, ends, patience_seconds=patience_seconds, tick=self._keep_lease)
         self.progress = progress
         self.summary = Summary()
         self.suspicion = Suspicion()
@@ -265,7 +267,8 @@ class BulkRefresh:
         if self._has_seen_all and self._error is None:
             self.summary.remaining = 0  # others were renewed or disconnected meanwhile
         if self.summary.remaining and not self.summary.stopped_by:
-            self._halt("time_budget" if self.pace.is_over else "interrupted")
+            is_late = "time_budget" if self.pace.is_over else "interrupted"
+            self._halt("throttled" if self.pace.is_held else is_late)
 
 
 def _needs_owner(tokens: ConnectionTokens) -> bool:

@@ -19,6 +19,8 @@ EVERY_SECONDS = 300.0
 """How often the work is dealt out, unless the schedule says otherwise."""
 # The schedule may come so much early, as a part of that time, although chunks of the last one are not done.
 EARLY = 0.1
+# A wait that is longer ends a chunk: the worker is free for others, or to stop; the next call takes account of the wait.
+PATIENCE_SECONDS = 10.0
 
 Queue = Callable[[list[str], float, str], object]
 
@@ -63,7 +65,7 @@ def refresh_chunk(keys: list[str], until: str) -> Summary:
     if left <= timedelta(0):
         return Summary(remaining=len(keys), stopped_by="expired")
     try:
-        return BulkRefresh(Selection(keys=keys), time_budget=left).run()
+        return BulkRefresh(Selection(keys=keys), time_budget=left, patience_seconds=PATIENCE_SECONDS).run()
     finally:
         sweep.note_chunk_done()
 

@@ -5,6 +5,7 @@ One thread waits for turns; others may ask everybody to wait, and return turns i
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -22,7 +23,8 @@ TICK_SECONDS = 0.5
 class Pace:
     """Keeps everybody under so many requests a minute, evenly, and still while thanks.io asks to wait.
 
-    ``ends`` is when the run's time is up. ``tick`` is called now and then while a turn is waited for.
+    ``ends`` is when the run's time is up. A wait that is longer than ``patience_seconds`` ends the run, too. ``tick`` is
+    called now and then while a turn is waited for.
     """
 
     def __init__(
@@ -31,11 +33,13 @@ class Pace:
         stop: threading.Event,
         ends: float | None,
         *,
+        patience_seconds: float = math.inf,
         tick: Callable[[], object] = lambda: None,
     ) -> None:
         self.interval_seconds = 60.0 / per_minute
         self._block = min(LONGEST_BLOCK, max(1, int(BLOCK_SECONDS / self.interval_seconds)))
         self._ends = ends
+        self._patience_seconds = patience_seconds
         self._stop = stop
         self._tick = tick
         self._lock = threading.Lock()
@@ -46,7 +50,12 @@ class Pace:
     @property
     def is_over(self) -> bool:
         """Whether the run's time is up, or will be before anybody may send again."""
-        return self._ends is not None and max(now(), self._held_until) >= self._ends
+        return self.is_held or (self._ends is not None and max(now(), self._held_until) >= self._ends)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether thanks.io asked to wait for longer than the run has patience."""
+        return self._held_until - now() > self._patience_seconds
 
     def wait(self) -> bool:
         """Wait for this request's turn. Returns False when the run was stopped, or its time is up before."""
@@ -62,6 +71,8 @@ class Pace:
                         self._turns.popleft()
                         return True
             elif left > 0:
+                if left > self._patience_seconds:
+                    self._must_wait()
                 self._tick()
                 self._stop.wait(min(left, TICK_SECONDS))
         return False

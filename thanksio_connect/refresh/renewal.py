@@ -101,8 +101,7 @@ class Renewal:
             # Broken off by an interruption, or by a step that failed while there is an answer to take care of.
             if self.exchange is not None or not isinstance(error, OWN_ERRORS):
                 self.see_through()
-            if isinstance(error, OWN_ERRORS):
-                self.announce_failure(error)
+            self.announce_failure(error)
             raise
         finally:
             self.adopt(self.seen)
@@ -230,9 +229,9 @@ class Renewal:
         """How long ago thanks.io was asked; 0 if it was not."""
         return 0.0 if self.posted_at is None else time.monotonic() - self.posted_at
 
-    def announce_failure(self, error: Exception) -> None:
+    def announce_failure(self, error: BaseException) -> None:
         """Say once what an exchange with thanks.io came to, unless the grant is over: that is said elsewhere."""
-        if self.posted_at is not None and not self.has_concluded:
+        if self.posted_at is not None and not self.has_concluded and isinstance(error, OWN_ERRORS):
             self.adopt(self.seen)
             announcements.failure(self.tokens, error, self.duration_seconds)
             self.posted_at = None

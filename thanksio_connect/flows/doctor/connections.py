@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from ..census import Census, take_census
 from .finding import Finding, ok, problem, warning
@@ -19,14 +18,8 @@ def probe_connections() -> Iterator[Finding]:
     census = take_census()
     yield _counts(census)
     if census.overdue:
-        text = ngettext(
-            "%(count)d connection is due for more than an hour.",
-            "%(count)d connections are due for more than an hour.",
-            census.overdue,
-        )
-        cure = _(
-            "Run manage.py refresh_thanksio_tokens every few minutes (cron, a timer, Celery), and read its output."
-        )
+        text = _("Connections that are due for more than an hour: %(count)d.")
+        cure = _("Run manage.py refresh_thanksio_tokens every few minutes (cron, a timer, Celery).")
         yield warning("overdue", text % {"count": census.overdue}, cure)
     if census.errors:
         codes = ", ".join(f"{code} {count}" for code, count in census.errors.items())
@@ -37,7 +30,7 @@ def probe_connections() -> Iterator[Finding]:
 
 def _counts(census: Census) -> Finding:
     text = _(
-        "%(connections)d connections: %(connected)d work, %(reconnect_required)d need their owner; %(due)d are due."
+        "Connections: %(connections)d; working: %(connected)d; need their owner: %(reconnect_required)d; due: %(due)d."
     )
     return ok("connections", text % vars(census))
 

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Iterator
 
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 from django.views.decorators.debug import sensitive_variables
 
 from ...encryption_key import encryption_keys
@@ -28,11 +27,7 @@ def probe_key() -> Iterator[Finding]:
         yield problem("key", str(error))
         return
     names = ", ".join(hashlib.sha256(b"thanksio_doctor" + key).hexdigest()[:8] for key in keys)
-    text = ngettext(
-        "FIELD_ENCRYPTION_KEY has %(count)d key (fingerprint %(names)s)",
-        "FIELD_ENCRYPTION_KEY has %(count)d keys (fingerprints %(names)s)",
-        len(keys),
-    )
+    text = _("Keys in FIELD_ENCRYPTION_KEY: %(count)d (fingerprints: %(names)s).")
     yield ok("key", text % {"count": len(keys), "names": names})
 
 
@@ -54,8 +49,7 @@ def _verdict(tried: int, unreadable: int) -> Finding:
     if not tried:
         return ok("tokens", _("No tokens are stored yet."))
     if not unreadable:
-        text = ngettext("%(tried)d connection's tokens decrypt.", "%(tried)d connections' tokens decrypt.", tried)
-        return ok("tokens", text % counts)
+        return ok("tokens", _("Connections whose tokens were decrypted: %(tried)d.") % counts)
     text = _("Of %(tried)d connections' tokens, %(unreadable)d can't be decrypted.") % counts
     if unreadable == tried:
         cure = _("FIELD_ENCRYPTION_KEY is another key than the one they were encrypted with. Put that one back.")

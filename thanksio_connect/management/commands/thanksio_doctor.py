@@ -56,4 +56,4 @@ class Command(PlainCommand):
         if level is Level.OK:
             self.say(_("All well."))
         else:
-            self.say(_("%(problem)d problems, %(warning)d warnings.") % counts)
+            self.say(_("Problems: %(problem)d, warnings: %(warning)d.") % counts)
