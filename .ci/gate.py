@@ -11,7 +11,6 @@ import threading
 import time
 import traceback
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 
 from parts import REPOSITORY, SCRATCH, Part, Result, kill_all
@@ -27,7 +26,7 @@ MAY_SKIP = {
     "mariadb": r"^MariaDB |^(?!.*needs .*MariaDB).*(SQLite|PostgreSQL)",
 }
 # Parts of their own have these: with the linters installed, and beside thanks.io's document.
-ELSEWHERE = r"|(mypy|pyright) is not installed|OpenAPI document is not here"
+ELSEWHERE = r"|(mypy|pyright) is not installed|\(extra lint\)$|OpenAPI document is not here|THANKSIO_TEST_BROKERS"
 # Django 5.2 has no tasks, and later ones do.
 DJANGO = {"oldest": "|needs Django 6.0", "newest": "|needs a Django without tasks"}
 NEWEST_IS_INSTALLED = threading.Event()
@@ -52,7 +51,9 @@ def axe(lane: str) -> Part:
     )
 
 
-def tests(name: str, python: Path, database: str, *arguments: str, must_run: str, may_skip: str = "") -> Part:
+def pytest_part(
+    name: str, python: Path, database: str, *arguments: str, must_run: str, may_skip: str | None = None
+) -> Part:
     return Part(
         f"tests: {name}",
         [python, "-m", "pytest", *arguments],
@@ -60,8 +61,9 @@ def tests(name: str, python: Path, database: str, *arguments: str, must_run: str
             "THANKSIO_TEST_DATABASE": database,
             "PYTHONDEVMODE": "1",
             "THANKSIO_RACE_ROUNDS": os.environ.get("THANKSIO_RACE_ROUNDS", "100"),
+            "THANKSIO_TEST_BROKERS": str(int(database == "postgres")),
         },
-        may_skip=MAY_SKIP[database] + (may_skip or ELSEWHERE + DJANGO["newest"]),
+        may_skip=MAY_SKIP[database] + (ELSEWHERE + DJANGO["newest"] if may_skip is None else may_skip),
         must_run=must_run,
         is_tests=True,
     )
@@ -84,15 +86,15 @@ def oldest(tree: Path) -> Iterable[Part]:
     yield Part("the demo's walkthrough", [python, "manage.py", "demo", "--walkthrough"])
     yield venv(SCRATCH / "v312", "3.12", "test")
     python = SCRATCH / "v312" / "bin" / "python"
-    yield tests("Python 3.12 on SQLite", python, "sqlite", "tests/unit", must_run=r"test_protocol")
+    yield pytest_part("Python 3.12 on SQLite", python, "sqlite", "tests/unit", must_run=r"test_protocol")
     NEWEST_IS_INSTALLED.wait(900)
     python = NEWEST / "bin" / "python"
     document = "tests/integration/test_openapi_contract.py"
-    yield tests("thanks.io's document", python, "sqlite", document, must_run=r"openapi_contract", may_skip="|^$")
+    yield pytest_part("thanks.io's document", python, "sqlite", document, must_run=r"openapi_contract", may_skip="")
     every = ("tests/unit", "tests/integration", "--ignore=tests/integration/refresh")
-    newest = tests("Python 3.13 on SQLite, the model at full depth", python, "sqlite", *every, must_run=r"interleavings")
-    newest.environment = {**newest.environment, "THANKSIO_TEST_FULL_DEPTH": "1"}
-    yield newest
+    most = pytest_part("Python 3.13 on SQLite, full depth", python, "sqlite", *every, must_run=r"interleavings")
+    most.environment = {**most.environment, "THANKSIO_TEST_FULL_DEPTH": "1"}
+    yield most
 
 
 def newest(tree: Path) -> Iterable[Part]:
@@ -108,12 +110,14 @@ def newest(tree: Path) -> Iterable[Part]:
     check = "-m django makemigrations --check --dry-run --settings tests.settings --pythonpath ."
     yield Part("migrations: none missing", [python, *check.split()])
     checked = ("tests/unit/test_client_typing.py", "tests/typing")
-    yield tests("types of a user's project", python, "sqlite", *checked, must_run=r"typing", may_skip="|^$")
+    yield pytest_part("types of a user's project", python, "sqlite", *checked, must_run=r"typing", may_skip="")
     yield Part("docs: no warning", [binaries / "sphinx-build", "-W", "--keep-going", "-q", "docs", SCRATCH / "html"])
     yield Part("wheel: built, checked, used", [python, tree / ".ci" / "wheel.py"])
     for name, database in (("PostgreSQL", "postgres"), ("MariaDB", "mariadb")):
-        yield tests(name, python, database, "tests/integration", "tests/soak", *NO_DATABASE, must_run=r"\.refresh\.")
-    restarts = tests(
+        yield pytest_part(
+            name, python, database, "tests/integration", "tests/soak", *NO_DATABASE, must_run=r"\.refresh\."
+        )
+    restarts = pytest_part(
         "PostgreSQL restarts",
         python,
         "postgres",

@@ -16,6 +16,7 @@ NEEDED = (
     "thanksio_connect/templates/thanksio_connect/connection.html",
     "thanksio_connect/templates/thanksio_connect/includes/connect_button.html",
     "thanksio_connect/templates/admin/thanksio_connect/disconnect_confirmation.html",
+    "thanksio_connect/static/thanksio_connect/thanksio_connect.css",
     "thanksio_connect/templatetags/thanksio_connect.py",
     "thanksio_connect/management/commands/refresh_thanksio_tokens.py",
     "thanksio_connect/testing/pytest.py",

@@ -33,6 +33,7 @@ RULES: dict[Rule, str] = {
     ("RFC 6749", "10.12"): "Cross-site request forgery",
     ("RFC 6749", "10.14"): "Code injection: what comes in is validated and sanitised",
     ("RFC 6749", "10.15"): "Open redirectors",
+    ("RFC 7009", "2.1"): "A token that is no longer needed is revoked, the refresh token first",
     ("RFC 7636", "1"): "An intercepted code is worth nothing without the verifier",
     ("RFC 7636", "4.1"): "How a code verifier is made",
     ("RFC 7636", "4.3"): "The challenge goes with the authorization request",

@@ -7,6 +7,9 @@ import re
 import pytest
 
 from tests.compliance import NOT_OURS, RULES, by_number, proofs
+from tests.prepared_demo import prepared_demo
+
+__all__ = ["prepared_demo"]
 
 PROPERTY = "compliance"
 

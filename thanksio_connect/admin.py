@@ -11,10 +11,12 @@ from django.contrib.auth import get_user_model
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from .exceptions import ThanksIOConfigurationError, ThanksIOError
+from .flows.disconnect import disconnect, is_revoked_at_thanksio
 from .models import ThanksIOConnection
 
 if TYPE_CHECKING:
@@ -111,8 +113,8 @@ class ThanksIOConnectionAdmin(ConnectionAdmin):
         """Nothing can be edited, so nothing is written."""
 
     def delete_model(self, request: HttpRequest, obj: ThanksIOConnection) -> None:
-        """Disconnect: the signal is sent."""
-        obj.disconnect()
+        """Disconnect: the signal is sent, and thanks.io is told."""
+        disconnect(obj)
 
     @admin.action(permissions=["change"], description=gettext_lazy("Refresh now"))
     def refresh_now(self, request: HttpRequest, queryset: QuerySet[ThanksIOConnection]) -> None:
@@ -133,15 +135,22 @@ class ThanksIOConnectionAdmin(ConnectionAdmin):
                 "title": _("Disconnect these users?"),
                 "opts": self.opts,
                 "connections": queryset,
+                "is_revoked": is_revoked_at_thanksio(),
                 "action_checkbox_name": ACTION_CHECKBOX_NAME,
-                "changelist_url": request.get_full_path(),
+                "changelist_url": self._changelist_url(request),
             }
             return TemplateResponse(request, "admin/thanksio_connect/disconnect_confirmation.html", context)
         self.log_deletions(request, queryset)
-        done = self._each(request, queryset, ThanksIOConnection.disconnect)
+        done = self._each(request, queryset, disconnect)
         text = ngettext("%(count)d user disconnected.", "%(count)d users disconnected.", done) % {"count": done}
         self.message_user(request, text, messages.SUCCESS if done else messages.WARNING)
         return None
+
+    def _changelist_url(self, request: HttpRequest) -> str:
+        """By the URLconf, with the filters: the request's path may be one that an unanchored pattern let in."""
+        name = f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist"
+        filters = request.GET.urlencode()
+        return reverse(name, current_app=self.admin_site.name) + (f"?{filters}" if filters else "")
 
     @staticmethod
     def _refresh(connection: ThanksIOConnection) -> None:

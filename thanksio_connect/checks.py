@@ -18,6 +18,9 @@ E014  ``THANKSIO_CONNECTED_URL`` is malformed
 E015  ``THANKSIO_DISCONNECTED_URL`` is malformed
 E016  ``FIELD_ENCRYPTION_KEY`` is missing or malformed
 E017  ``THANKSIO_PREPARE_SESSION`` names no function
+E020  ``LOGIN_URL`` names no URL of the project
+E021  ``THANKSIO_STYLESHEET`` is malformed
+E022  ``THANKSIO_REVOKE_URL`` is malformed or plain http
 W001  ``THANKSIO_CLIENT_ID`` is not set
 W002  ``THANKSIO_CLIENT_SECRET`` is not set
 W003  ``thanksio_connect.urls`` is not included
@@ -26,6 +29,12 @@ W005  ``THANKSIO_READ_TIMEOUT_SECONDS`` is so short that renewals will lose toke
 W006  (``--deploy``) the callback's URL may become plain http behind a proxy
 W007  ``THANKSIO_CONNECTED_URL`` or ``THANKSIO_DISCONNECTED_URL`` names no URL
 W008  ``urllib3`` is another library (urllib3.future), below which requests are watched less closely
+W010  ``LOGIN_URL`` leads nowhere in the project's URLs
+W011  ``django.contrib.auth`` or its middleware is missing
+W012  ``django.contrib.sessions`` or its middleware is missing
+W013  the callback stands inside ``i18n_patterns()``, and ``THANKSIO_REDIRECT_URI`` is not set
+W014  the callback's path has captured parts, and ``THANKSIO_REDIRECT_URI`` is not set
+W015  (``--database``) the app's tables are missing
 ====  ========================================================================================
 """
 
@@ -43,7 +52,7 @@ from .client.deadline import holds as deadline_holds
 from .conf import app_settings, project_setting
 from .encryption_key import encryption_keys
 from .exceptions import ThanksIOConfigurationError
-from .flows.mount import own_path
+from .flows.mount import mounts
 
 TAG = "thanksio_connect"
 _SHORT_READ_TIMEOUT_SECONDS = 10
@@ -65,6 +74,8 @@ _SETTINGS = (
     ("connected_url", "E014"),
     ("disconnected_url", "E015"),
     ("prepare_session", "E017"),
+    ("stylesheet", "E021"),
+    ("revoke_url", "E022"),
 )
 _MISSING = {"client_id": "W001", "client_secret": "W002"}
 
@@ -112,9 +123,7 @@ def check_urls(**kwargs: Any) -> list[CheckMessage]:
     """Whether the pages are reachable, and where they lead."""
     if not project_setting("ROOT_URLCONF"):
         return []
-    try:
-        own_path("callback")
-    except NoReverseMatch:
+    if not mounts():
         return [
             Warning(
                 "The pages of thanksio_connect are not in the project's URLs.",

@@ -26,6 +26,7 @@ _UNSET: Any = object()
 # A typing error must not switch PKCE off, as it would where all that is not true is false.
 _SWITCH = dict.fromkeys(("true", "1", "yes", "on"), True) | dict.fromkeys(("false", "0", "no", "off"), False)
 PLAIN = "text, or $NAME of a variable that holds it"
+QUOTED = "is in quotes. Remove them: docker's --env-file, for one, keeps quotes as a part of the value."
 DASHBOARD_URL = "https://dashboard.thanks.io/developer"
 
 
@@ -33,6 +34,11 @@ def _environment_text(name: str) -> str:
     """The variable's text. ``$NAME`` is NAME's, if there is a NAME: a secret may begin with a dollar sign."""
     value = os.environ[name]
     return str(environ.Env().str(name)) if value.startswith("$") and value.lstrip("$") in os.environ else value
+
+
+def _is_quoted(text: str) -> bool:
+    text = text.strip()
+    return len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
 
 
 def _lookup(name: str, parse: Callable[[str], Any], default: Any, *, wanted: str = PLAIN) -> Any:
@@ -44,14 +50,26 @@ def _lookup(name: str, parse: Callable[[str], Any], default: Any, *, wanted: str
             return parse(_environment_text(name))
         except (ValueError, KeyError, ImproperlyConfigured, RecursionError):
             pass  # the error is raised outside, so that it carries no piece of the value
+        if _is_quoted(os.environ[name]):
+            raise ThanksIOConfigurationError(f"The environment variable {name} {QUOTED}")
         raise ThanksIOConfigurationError(f"The environment variable {name} must be {wanted}.")
     return default
+
+
+def source_of(name: str) -> str:
+    """Where the value comes from: ``setting``, ``environment`` or ``default``."""
+    value = getattr(settings, name, _UNSET)
+    if value is not _UNSET and value is not None:
+        return "setting"
+    return "environment" if name in os.environ else "default"
 
 
 def _text(name: str, default: str = "") -> str:
     value = _lookup(name, str, default)
     if not isinstance(value, str):
         raise ThanksIOConfigurationError(f"{name} must be a string.")
+    if _is_quoted(value):
+        raise ThanksIOConfigurationError(f"{name} {QUOTED}")
     return value.strip()
 
 
@@ -119,6 +137,11 @@ class AppSettings:
         return _url("THANKSIO_TOKEN_URL", "https://dashboard.thanks.io/oauth/token")
 
     @property
+    def revoke_url(self) -> str:
+        """The revocation endpoint (RFC 7009), asked after a disconnect; empty: none, as thanks.io documents none."""
+        return _url("THANKSIO_REVOKE_URL", "") if _text("THANKSIO_REVOKE_URL") else ""
+
+    @property
     def api_url(self) -> str:
         """The base URL of API v2, without a slash at its end."""
         return _url("THANKSIO_API_URL", "https://api.thanks.io/api/v2").rstrip("/")
@@ -167,6 +190,11 @@ class AppSettings:
         return _text("THANKSIO_DISCONNECTED_URL")
 
     @property
+    def stylesheet(self) -> bool:
+        """Whether the app's own pages link the app's stylesheet."""
+        return _flag("THANKSIO_STYLESHEET", True)
+
+    @property
     def rate_limit_per_minute(self) -> float:
         """Token requests a minute for the bulk refresh."""
         return _seconds("THANKSIO_RATE_LIMIT_PER_MINUTE", 60)
@@ -212,12 +240,13 @@ def oauth_config() -> OAuthConfig:
         token_url=app_settings.token_url,
         scopes=app_settings.scopes,
         pkce=app_settings.pkce,
+        revoke_url=app_settings.revoke_url,
     )
 
 
-def oauth_client() -> OAuthClient:
-    """A client for the authorization and token endpoints."""
-    return OAuthClient(oauth_config(), Transport(transport_config()))
+def oauth_client(limits: TransportConfig | None = None) -> OAuthClient:
+    """A client for thanks.io's OAuth endpoints. ``limits`` are the settings' unless given."""
+    return OAuthClient(oauth_config(), Transport(limits or transport_config()))
 
 
 def project_setting(name: str, default: Any = None) -> Any:

@@ -101,10 +101,18 @@ class TransportError(ThanksIOError):
 
 
 class NotSent(TransportError):
-    """Failed before a byte of the request was sent (DNS, connection refused, TLS): safe to send again."""
+    """Failed before a byte of the request was sent (DNS, connection refused, TLS): safe to send again.
+
+    ``reason`` is ``certificate``, ``tls``, ``proxy``, ``dns``, ``refused``, ``timeout`` or empty; ``root_name`` the
+    class of the exception at the bottom; ``detail`` what OpenSSL says of a certificate.
+    """
 
     sentence = "thanks.io could not be reached; nothing was sent. Try again."
     code = "not_sent"
+
+    reason: str = ""
+    root_name: str = ""
+    detail: str = ""
 
 
 class OutcomeUnknown(TransportError):

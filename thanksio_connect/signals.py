@@ -6,6 +6,10 @@ raises is logged and harms nothing) after the change was committed. No signal ca
 ``connected`` has ``created`` (False for a reconnect) and ``account_changed`` (True when a reconnect is known to
 have used another thanks.io account, None when that can't be known). ``disconnected`` gets the instance as it was; its
 row is gone. ``reconnect_required`` comes when thanks.io no longer accepts the grant.
+
+A renewal for which thanks.io was asked ends in one of three: ``tokens_refreshed``, ``refresh_failed`` (it will be tried
+again, or the configuration is wrong) or ``reconnect_required``. Each of these has ``outcome`` (``refreshed``, or the
+failure's code) and ``duration_seconds`` (from the request to thanks.io until the outcome was stored).
 """
 
 from django.dispatch import Signal
@@ -13,4 +17,5 @@ from django.dispatch import Signal
 connected = Signal()
 disconnected = Signal()
 tokens_refreshed = Signal()
+refresh_failed = Signal()
 reconnect_required = Signal()

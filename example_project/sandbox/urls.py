@@ -9,6 +9,7 @@ from example_project.sandbox.oauth.views import ConsentView, LeagueTokenView
 
 urlpatterns = [
     path("", dashboard.dashboard, name="dashboard"),
+    path("profile/api", dashboard.dashboard),  # where thanks.io has it
     path("revoke/<int:pk>/", dashboard.revoke, name="revoke"),
     path("login", LoginView.as_view(template_name="sandbox/login.html"), name="login"),
     path("logout", LogoutView.as_view(), name="logout"),

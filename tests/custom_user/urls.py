@@ -1,5 +1,8 @@
-"""The app's pages alone."""
+"""The app's pages, and a place to sign in."""
 
 from django.urls import include, path
 
-urlpatterns = [path("thanksio/", include("thanksio_connect.urls"))]
+urlpatterns = [
+    path("accounts/", include("django.contrib.auth.urls")),
+    path("thanksio/", include("thanksio_connect.urls")),
+]

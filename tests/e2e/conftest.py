@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from selenium.webdriver.chrome.service import Service
 
 from example_project.demo import keys, processes
 from tests.e2e.person import Person
+from tests.prepared_demo import copy_demo
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 CHROMEDRIVER = shutil.which("chromedriver")
@@ -28,6 +30,15 @@ FLAGS = (
     "--disable-sync",
     "--hide-scrollbars",
     "--disable-dev-shm-usage",
+)
+WINDOW = (1280, 900)
+AS_FRESH: tuple[tuple[str, dict[str, object]], ...] = (
+    ("Network.clearBrowserCookies", {}),
+    ("Network.clearBrowserCache", {}),
+    ("Page.resetNavigationHistory", {}),
+    ("Emulation.setScriptExecutionDisabled", {"value": False}),
+    ("Emulation.clearDeviceMetricsOverride", {}),
+    ("Emulation.setEmulatedMedia", {"media": "", "features": []}),
 )
 
 
@@ -62,7 +73,8 @@ class Servers:
         process.wait(10)
 
 
-def _serve(directory: Path) -> Iterator[Servers]:
+def _serve(directory: Path, template: Path) -> Iterator[Servers]:
+    copy_demo(template, directory)
     product_port, sandbox_port = processes.free_ports()
     addresses = f"http://localhost:{product_port}", f"http://127.0.0.1:{sandbox_port}"
     with processes.Children(keys.child_environment(directory, *addresses), directory) as children:
@@ -74,27 +86,49 @@ def _serve(directory: Path) -> Iterator[Servers]:
 
 
 @pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    yield from _serve(tmp_path_factory.mktemp("demo"))
+def servers(tmp_path_factory: pytest.TempPathFactory, prepared_demo: Path) -> Iterator[Servers]:
+    yield from _serve(tmp_path_factory.mktemp("demo"), prepared_demo)
 
 
 @pytest.fixture
-def own_servers(tmp_path: Path) -> Iterator[Servers]:
+def own_servers(tmp_path: Path, prepared_demo: Path) -> Iterator[Servers]:
     """A pair for a test that breaks it."""
-    directory = tmp_path / "demo"
-    directory.mkdir()
-    yield from _serve(directory)
+    yield from _serve(tmp_path / "demo", prepared_demo)
 
 
 @pytest.fixture
-def chromium(tmp_path: Path) -> Iterator[webdriver.Chrome]:
-    """A fresh browser: no cookie, no history."""
+def chromium(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[webdriver.Chrome]:
+    """A browser as good as fresh: no cookie, no cache, no history, no page, and nothing that a test has set.
+
+    One process serves the session: starting it costs more than most tests. A test on ``live_server`` gets one of its
+    own, for the server's threads end with the browser's connections, and may not outlive the test on SQLite.
+    """
+    if "live_server" in request.fixturenames:
+        with _running(tmp_path / "profile") as driver:
+            yield driver
+        return
+    driver = request.getfixturevalue("shared_chromium")
+    driver.get("about:blank")
+    driver.set_window_size(*WINDOW)
+    for command, arguments in AS_FRESH:
+        driver.execute_cdp_cmd(command, arguments)
+    driver.get_log("browser")  # reading empties it
+    yield driver
+
+
+@pytest.fixture(scope="session")
+def shared_chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    with _running(tmp_path_factory.mktemp("profile")) as driver:
+        yield driver
+
+
+@contextmanager
+def _running(profile: Path) -> Iterator[webdriver.Chrome]:
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM or ""
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1280,900"):
+    for flag in (*FLAGS, f"--user-data-dir={profile}", f"--window-size={WINDOW[0]},{WINDOW[1]}"):
         options.add_argument(flag)
-    service = Service(CHROMEDRIVER)
-    driver = webdriver.Chrome(options=options, service=service)
+    driver = webdriver.Chrome(options=options, service=Service(CHROMEDRIVER))
     driver.set_page_load_timeout(30)
     try:
         yield driver

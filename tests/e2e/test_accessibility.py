@@ -122,8 +122,10 @@ def visitor(chromium: webdriver.Chrome, screenshots: Path, thanksio: ThanksIOSer
     return sit_down
 
 
-def test_every_page_of_a_failure(visitor: Visitor, thanksio: ThanksIOServer, tmp_path: Path, language: str):
-    with product_beside(thanksio, tmp_path) as product_url:
+def test_every_page_of_a_failure(
+    visitor: Visitor, thanksio: ThanksIOServer, tmp_path: Path, prepared_demo: Path, language: str
+):
+    with product_beside(thanksio, tmp_path, prepared_demo) as product_url:
         person = visitor(product_url)
         audit = Audit(person, language)
         thanksio.next_token(lose_reply="before")
@@ -176,8 +178,10 @@ def _show_bounce_page(person: Person) -> None:
     person.driver.execute_script("document.open(); document.write(arguments[0]); document.close();", held)
 
 
-def test_page_of_a_site_that_is_not_set_up(visitor: Visitor, thanksio: ThanksIOServer, tmp_path: Path, language: str):
-    with product_beside(thanksio, tmp_path, THANKSIO_CLIENT_ID="") as product_url:
+def test_page_of_a_site_that_is_not_set_up(
+    visitor: Visitor, thanksio: ThanksIOServer, tmp_path: Path, prepared_demo: Path, language: str
+):
+    with product_beside(thanksio, tmp_path, prepared_demo, THANKSIO_CLIENT_ID="") as product_url:
         person = visitor(product_url)
         audit = Audit(person, language)
         person.go("/thanksio/connect/")

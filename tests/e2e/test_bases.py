@@ -12,7 +12,7 @@ from selenium import webdriver
 
 from tests.e2e.audit import AXE, MISSING, Audit
 from tests.e2e.person import Person
-from thanksio_connect.models import ThanksIOConnection
+from thanksio_connect.models import ConnectionTokens
 from thanksio_connect.testing import FakeThanksIO
 
 pytestmark = [
@@ -63,11 +63,11 @@ def test_every_page_and_state_inside_another_site(person: Person, base: str):
     visit("/thanksio/callback/?state=unknown&code=unknown", "callback, unknown state")
     person.go("/thanksio/connect/")
     person.press("main button[type=submit]")
-    assert "Your thanks.io account is connected." in person.find("body").text
+    assert "Your thanks.io account has been connected since" in person.find("body").text
     audit.page(f"{base} connected")
     visit("/", "page, connected")
     visit("/thanksio/disconnect/", "disconnect")
-    ThanksIOConnection._base_manager.update(status="reconnect_required")
+    ConnectionTokens._base_manager.update(status="reconnect_required")
     visit("/", "page, reconnect")
     visit("/thanksio/", "connection, reconnect")
     assert audit.complaints == []

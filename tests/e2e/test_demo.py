@@ -16,6 +16,7 @@ import requests
 from example_project.demo import keys, walkthrough
 from example_project.demo.evidence import expect
 from example_project.demo.processes import Children, DemoError, free_ports, prepare
+from tests.prepared_demo import copy_demo
 
 START_SECONDS = 60
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads processes from /proc")
@@ -110,7 +111,8 @@ def test_walkthrough_verifies_every_step_within_a_minute(tmp_path):
 
 
 @needs_proc
-def test_demo_answers_on_both_addresses_and_stops_on_ctrl_c(tmp_path):
+def test_demo_answers_on_both_addresses_and_stops_on_ctrl_c(tmp_path, prepared_demo):
+    copy_demo(prepared_demo, tmp_path)
     chosen = ports()
     with running(tmp_path, *chosen) as (process, output):
         wait_for(lambda: "Ctrl-C" in output.read_text() or process.poll() is not None, "welcome")
@@ -151,7 +153,8 @@ run.run({port}, {sandbox_port}, say)
 """
 
 
-def test_ctrl_c_is_not_lost_in_a_finalizer(tmp_path):
+def test_ctrl_c_is_not_lost_in_a_finalizer(tmp_path, prepared_demo):
+    copy_demo(prepared_demo, tmp_path)
     _port, port, _sandbox_port, sandbox_port = ports()
     program = INTERRUPTED_IN_A_FINALIZER.format(port=port, sandbox_port=sandbox_port)
     done = subprocess.run(
@@ -181,7 +184,9 @@ def test_keys_are_kept_and_readable_by_the_owner_only(tmp_path):
 
 @needs_proc
 @pytest.mark.parametrize("moment", ["preparing", "starting", "serving"])
-def test_sigterm_ends_it_cleanly_at_any_moment(tmp_path, moment):
+def test_sigterm_ends_it_cleanly_at_any_moment(tmp_path, prepared_demo, moment):
+    if moment != "preparing":
+        copy_demo(prepared_demo, tmp_path)
     chosen = ports()
     with running(tmp_path, *chosen) as (process, output):
         wait_for(lambda: "Preparing" in output.read_text(), "start")
@@ -200,7 +205,8 @@ def test_sigterm_ends_it_cleanly_at_any_moment(tmp_path, moment):
 
 
 @needs_proc
-def test_children_end_when_the_demo_is_killed(tmp_path):
+def test_children_end_when_the_demo_is_killed(tmp_path, prepared_demo):
+    copy_demo(prepared_demo, tmp_path)
     with running(tmp_path, *ports()) as (process, output):
         wait_for(lambda: "Ctrl-C" in output.read_text(), "welcome")
         children = children_of(process.pid)

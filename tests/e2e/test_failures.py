@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import requests
@@ -24,8 +25,10 @@ def thanksio() -> Iterator[ThanksIOServer]:
 
 
 @pytest.fixture(scope="module")
-def product_url(thanksio: ThanksIOServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with product_beside(thanksio, tmp_path_factory.mktemp("demo")) as url:
+def product_url(
+    thanksio: ThanksIOServer, tmp_path_factory: pytest.TempPathFactory, prepared_demo: Path
+) -> Iterator[str]:
+    with product_beside(thanksio, tmp_path_factory.mktemp("demo"), prepared_demo) as url:
         yield url
 
 

@@ -105,8 +105,8 @@ def test_connecting_and_disconnecting_by_keyboard(person: Person):
     typist.tab_to("Disconnect")
     typist.enter(".thanksio-button--disconnect")
     typist.tab_to("Disconnect thanks.io")
-    typist.enter(".messages")
-    assert len(person.messages) == 1
+    typist.enter(".thanksio-status--none")
+    assert person.messages == []  # the status page says it
     assert person.has(".thanksio-button--connect")
 
 

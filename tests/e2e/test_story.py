@@ -36,7 +36,7 @@ def test_a_denial_is_an_answer_and_changes_nothing(person: Person):
     person.start_connecting()
     person.deny()
     assert person.is_at_product
-    assert person.messages == ["You did not allow the connection to thanks.io. Nothing was connected."]
+    assert person.messages == ["You did not allow the connection to thanks.io."]
     assert person.has(".thanksio-button--connect")
 
 

@@ -19,6 +19,8 @@ class Door:
     """Forwards a port, until the connections through it are cut."""
 
     def __init__(self, host: str, port: int) -> None:
+        if os.environ.get("THANKSIO_TEST_BROKERS") != "1":
+            pytest.skip("needs Redis and RabbitMQ: THANKSIO_TEST_BROKERS=1")
         try:
             socket.create_connection((host, port), 2).close()
         except OSError:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import html
+import re
+import time
 from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
 
@@ -39,6 +42,14 @@ class Browser(Client):
     def allow(self, thanksio: FakeThanksIO, **data) -> str:
         """Press Connect and allow at thanks.io; the callback's path and query."""
         return path_of(thanksio.visit(self.start(**data)))
+
+    def arrive(self, callback: str, *, pause_seconds: float = 0.0):
+        """Open the callback, and again for as long as the page comes again by itself; the last answer."""
+        response = self.get(callback)
+        while again := re.search(r'http-equiv="refresh" content="\d+; url=([^"]+)"', response.text):
+            time.sleep(pause_seconds)
+            response = self.get(html.unescape(again[1]))
+        return response
 
     def forget_session(self) -> None:
         """What ``SESSION_COOKIE_SAMESITE="Strict"`` does to a cross-site navigation: the cookie stays at home."""

@@ -19,16 +19,10 @@ from tests.integration.browsing import (
     path_of,
     query_of,
 )
-from thanksio_connect.flows import callback as callback_flow
 from thanksio_connect.flows.browser import COOKIE_NAME
 from thanksio_connect.models import AuthorizationRequest, ThanksIOConnection
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def short_wait(monkeypatch):
-    monkeypatch.setattr(callback_flow, "_WAIT_SECONDS", 0.2)
 
 
 def sign_in(browser: Browser, name: str) -> None:
@@ -288,11 +282,10 @@ def test_bounce_page_comes_once_and_never_loops(browser, thanksio):
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.compliance("RFC 6749", "4.1.2")
 @pytest.mark.parametrize("attempt", range(3))
-def test_eight_callbacks_at_once_exchange_once_and_end_connected(thanksio, monkeypatch, attempt):
+def test_eight_callbacks_at_once_exchange_once_and_end_connected(thanksio, attempt):
     """Threads with database connections of their own, let go together."""
     if database.vendor == "sqlite":
         pytest.skip("SQLite in memory is one connection for all threads")
-    monkeypatch.setattr(callback_flow, "_WAIT_SECONDS", 10)
     user = make_user()
     browser = Browser()
     browser.force_login(user)
@@ -304,7 +297,7 @@ def test_eight_callbacks_at_once_exchange_once_and_end_connected(thanksio, monke
         twin.cookies = browser.cookies
         try:
             barrier.wait(10)
-            response = twin.get(callback)
+            response = twin.arrive(callback, pause_seconds=1)
             answers.append((response.status_code, response.headers.get("Location")))
         finally:
             database.close()

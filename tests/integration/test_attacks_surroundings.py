@@ -150,7 +150,7 @@ def test_every_session_backend_through_login_flow_reload_and_denial(user, thanks
     failed = browser.allow(thanksio)
     assert browser.get(failed).status_code == 502
     # Django sends no session cookie with an error of 500 and more: there the mark stays, and the words differ.
-    assert browser.get(failed).status_code == (409 if backend == "signed_cookies" else 400)
+    assert browser.arrive(failed).status_code == (409 if backend == "signed_cookies" else 400)
 
 
 def test_project_that_signs_in_without_sessions(user, thanksio, settings):
@@ -168,12 +168,12 @@ def test_project_that_signs_in_without_sessions(user, thanksio, settings):
 
 @pytest.mark.parametrize("name", ["THANKSIO_CONNECTED_URL", "THANKSIO_DISCONNECTED_URL"])
 def test_landing_that_is_nowhere_leads_to_the_status_page(browser, user, thanksio, settings, caplog, name):
-    """What was done is done, and told as done."""
+    """What was done is done, and the page says so; a message would say it twice."""
     setattr(settings, name, "nowhere")
     response = browser.get(browser.allow(thanksio))
-    assert (response["Location"], messages_of(response)) == (STATUS, ["Your thanks.io account is connected."])
+    assert (response["Location"], messages_of(response)) == (STATUS, [])
     response = browser.post(DISCONNECT)
-    assert (response["Location"], messages_of(response)[-1]) == (STATUS, "Your thanks.io account is disconnected.")
+    assert (response["Location"], messages_of(response)) == (STATUS, [])
     assert name in caplog.text
 
 
@@ -263,7 +263,7 @@ def test_signal_message_and_row_agree_on_the_account(user, thanksio, told):
     assert other not in connect_as("7")
     assert other in connect_as("8")
     thanksio.next_api(status=500)  # the account can't be known: nothing says that it is another
-    assert other not in connect_as("9")[-1:]
+    assert connect_as("9").count(other) == 1  # the earlier one, which nobody has read yet
     assert told == [(True, None, "7"), (False, False, "7"), (False, True, "8"), (False, None, "8")]
     assert connection_of(user).thanksio_user_id == "8"
 

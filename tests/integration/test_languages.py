@@ -52,7 +52,7 @@ def test_every_page_is_right_to_left_in_arabic(browser, thanksio, user):
 
 def test_messages_in_the_browsers_language(browser, thanksio, user):
     thanksio.connect(user)
-    response = browser.post(DISCONNECT, headers={"accept-language": "fr"})
+    response = browser.post(DISCONNECT, {"next": "/x/"}, headers={"accept-language": "fr"})
     assert messages_of(response) == ["Votre compte thanks.io est déconnecté."]
 
 

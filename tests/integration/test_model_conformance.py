@@ -177,23 +177,23 @@ def rows(key):
     return ConnectionTokens._base_manager.filter(pk=key.pk)
 
 
-def claim_without_lease(using, key, lease, *, lock_wait_seconds):
+def claim_without_lease(using, key, lease):
     ends = datetime.now(UTC) + timedelta(seconds=lease.seconds)
-    values = {"lease_id": lease.lease_id, "lease_expires_at": ends}
+    values = {"lease_id": lease.id, "lease_expires_at": ends}
     taken = bool(rows(key).filter(version=key.version).update(**values))
     return Claimed(taken, statements.load(using, key))
 
 
-def claim_without_trace(using, key, lease, *, lock_wait_seconds):
+def claim_without_trace(using, key, lease):
     before = rows(key).values_list("outcome_unknown", flat=True).first()
-    claimed = CLAIM(using, key, lease, lock_wait_seconds=lock_wait_seconds)
+    claimed = CLAIM(using, key, lease)
     if claimed.row is not None:
         rows(key).update(outcome_unknown=before)
     return claimed
 
 
-def second_claim_without_trace(using, key, lease, *, lock_wait_seconds):
-    return CLAIM(using, key, Lease(lease.lease_id, lease.seconds), lock_wait_seconds=lock_wait_seconds)
+def second_claim_without_trace(using, key, lease):
+    return CLAIM(using, key, Lease(lease.id, lease.seconds, lease.lock_wait_seconds))
 
 
 def store_by_lease_owner(using, key, values):

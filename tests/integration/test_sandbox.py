@@ -12,6 +12,7 @@ import requests
 
 from example_project.demo import keys, processes
 from example_project.demo.browser import Browser
+from tests.prepared_demo import copy_demo
 
 REDIRECT_URI = "http://localhost:1/thanksio/callback/"
 POSTCARD = {
@@ -83,8 +84,9 @@ class Sandbox:
         return self.http.get(f"{self.url}/_sandbox/records", headers=headers, timeout=30).json()
 
 
-def start(directory: Path, **extra: str):
+def start(directory: Path, template: Path, **extra: str):
     """Context manager and address of a sandbox with its own directory."""
+    copy_demo(template, directory)
     _, port = processes.free_ports()
     address = processes.Address("127.0.0.1", port)
     environment = keys.child_environment(directory, "http://localhost:1", address.url) | extra
@@ -98,8 +100,8 @@ def start(directory: Path, **extra: str):
 
 
 @pytest.fixture(scope="module")
-def sandbox(tmp_path_factory):
-    children, running = start(tmp_path_factory.mktemp("sandbox"), SANDBOX_RATE_LIMIT_PER_MINUTE="100000")
+def sandbox(tmp_path_factory, prepared_demo):
+    children, running = start(tmp_path_factory.mktemp("sandbox"), prepared_demo, SANDBOX_RATE_LIMIT_PER_MINUTE="100000")
     with children:
         yield running
         running.http.close()
@@ -352,8 +354,10 @@ def test_records_hold_no_token_and_need_the_key(sandbox):
     assert sandbox.http.get(f"{sandbox.url}/_sandbox/records", timeout=30).status_code == 404
 
 
-def test_tokens_and_limits_of_a_sandbox_of_its_own(tmp_path):
-    children, running = start(tmp_path, SANDBOX_ACCESS_TOKEN_SECONDS="1", SANDBOX_RATE_LIMIT_PER_MINUTE="0")
+def test_tokens_and_limits_of_a_sandbox_of_its_own(tmp_path, prepared_demo):
+    children, running = start(
+        tmp_path, prepared_demo, SANDBOX_ACCESS_TOKEN_SECONDS="1", SANDBOX_RATE_LIMIT_PER_MINUTE="0"
+    )
     with children:
         pair = running.connect()
         throttled = running.api("GET", "/ping", pair["access_token"])

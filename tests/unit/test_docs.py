@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from django.core.management import load_command_class
 
-from thanksio_connect import checks, conf, exceptions, signals, urls
+from thanksio_connect import checks, checks_surroundings, conf, exceptions, signals, urls
 from thanksio_connect.exceptions import ThanksIOConfigurationError, ThanksIOError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -22,6 +22,7 @@ SAID_DEFAULTS = {
     "THANKSIO_REDIRECT_URI": "the callback's absolute URL on the current request",
     "THANKSIO_CONNECTED_URL": "the status page",
     "THANKSIO_DISCONNECTED_URL": "the status page",
+    "THANKSIO_REVOKE_URL": "none",
     "THANKSIO_PREPARE_SESSION": "none",
 }
 
@@ -84,7 +85,8 @@ def test_every_setting_with_an_error_id_is_in_the_checks_table():
     assert {key: value.replace("`", "") for key, value in documented.items()} == {
         key: value.replace("``", "") for key, value in in_the_code.items()
     }
-    raised = set(re.findall(r'"(?:thanksio_connect\.)?([EW]\d{3})"', inspect.getsource(checks)))
+    source = inspect.getsource(checks) + inspect.getsource(checks_surroundings)
+    raised = set(re.findall(r'"(?:thanksio_connect\.)?([EW]\d{3})"', source))
     assert raised == set(in_the_code)
 
 
@@ -109,15 +111,23 @@ def test_the_tree_of_errors_is_the_one_in_the_modules_docstring():
     assert inspect.cleandoc(tree) in text("errors.md")
 
 
-def test_every_option_of_the_command_is_documented_and_nothing_else():
-    parser = load_command_class("thanksio_connect", "refresh_thanksio_tokens").create_parser("manage.py", "refresh")
+@pytest.mark.parametrize(
+    ("command", "page"),
+    [
+        ("refresh_thanksio_tokens", "refreshing.md"),
+        ("thanksio_doctor", "monitoring.md"),
+        ("import_thanksio_connections", "moves.md"),
+    ],
+)
+def test_every_option_of_the_command_is_documented_and_nothing_else(command, page):
+    parser = load_command_class("thanksio_connect", command).create_parser("manage.py", command)
     of_django = {"--help", "--version", "--verbosity", "--settings", "--pythonpath", "--traceback", "--no-color"}
     of_django |= {"--force-color", "--skip-checks"}
     options = {name for action in parser._actions for name in action.option_strings if name.startswith("--")}
 
-    documented = {row[0].strip("`").split()[0] for row in table("refreshing.md", "option")}
+    documented = {name for row in table(page, "option") for name in re.findall(r"`(--[a-z-]+)", row[0])}
 
-    assert documented == options - of_django
+    assert documented == options - of_django - {"--from"}
 
 
 def test_every_page_has_its_url_name():
@@ -139,7 +149,9 @@ def test_every_template_is_documented_with_its_blocks():
     assert documented == in_the_code
 
 
-@pytest.mark.parametrize("name", ["connected", "disconnected", "tokens_refreshed", "reconnect_required"])
+@pytest.mark.parametrize(
+    "name", ["connected", "disconnected", "tokens_refreshed", "refresh_failed", "reconnect_required"]
+)
 def test_every_signal_is_documented(name):
     assert hasattr(signals, name)
     assert f"`{name}`" in text("templates.md")

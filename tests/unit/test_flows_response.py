@@ -39,6 +39,6 @@ def test_parameters_survive_coming_again():
     values = {"state": "s +&=é", "error": "access_denied", "iss": "https://thanks.io"}
     first = take_response(RequestFactory().get("/callback/", values))
     again = take_response(RequestFactory().get(f"/callback/?{first.query_again().reveal()}"))
-    assert not first.returned
-    assert again.returned
+    assert first.returns == 0
+    assert again.returns == 1
     assert (again.state, again.code, again.error, again.iss) == (first.state, None, "access_denied", first.iss)

@@ -83,13 +83,20 @@ def test_the_exceptions():
 
 
 def test_the_signals():
-    assert public(signals) - {"Signal"} == {"connected", "disconnected", "reconnect_required", "tokens_refreshed"}
+    assert public(signals) - {"Signal"} == {
+        "connected",
+        "disconnected",
+        "reconnect_required",
+        "refresh_failed",
+        "tokens_refreshed",
+    }
 
 
 def test_the_models():
     assert set(models.__all__) == {
         "AuthorizationRequest",
         "ConnectionTokens",
+        "Sweep",
         "ThanksIOConnection",
         "ThanksIOConnectionManager",
     }
@@ -180,7 +187,12 @@ def test_the_api_client():
 
 
 def test_the_template_tags():
-    assert set(register.tags) == {"thanksio_connect_button", "thanksio_connection", "thanksio_reconnect_notice"}
+    assert set(register.tags) == {
+        "thanksio_connect_button",
+        "thanksio_connection",
+        "thanksio_reconnect_notice",
+        "thanksio_stylesheet",
+    }
     assert engines["django"].from_string("{% load thanksio_connect %}")
 
 

@@ -1,4 +1,4 @@
-"""The OAuth 2.0 client: authorization URL, code exchange, refresh (RFC 6749 4.1 and 6, RFC 7636)."""
+"""The OAuth 2.0 client: authorization URL, code exchange, refresh, revocation (RFC 6749, RFC 7636, RFC 7009)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import secrets
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+from ..exceptions import InvalidGrant, InvalidTokenResponse, OAuthError
 from .token_response import Grant, read_token_response
 from .tokens import Secret, TokenSet
 from .transport import Transport
@@ -15,7 +16,7 @@ from .transport import Transport
 
 @dataclass(frozen=True)
 class OAuthConfig:
-    """The registration of this site at thanks.io, and thanks.io's two endpoints."""
+    """The registration of this site at thanks.io, and thanks.io's endpoints. ``revoke_url`` may be empty."""
 
     client_id: str
     client_secret: Secret
@@ -23,6 +24,7 @@ class OAuthConfig:
     token_url: str
     scopes: tuple[str, ...] = ()
     pkce: bool = True
+    revoke_url: str = ""
 
 
 class OAuthClient:
@@ -55,6 +57,22 @@ class OAuthClient:
             form["code_verifier"] = code_verifier
         return self._post("authorization_code", form)
 
+    def prove_client(self, *, redirect_uri: str = "") -> None:
+        """Present a code that was never given: the server looks at the client before it looks at the code.
+
+        Returns where the client's id and secret are accepted, and the redirect URI too if one is given and the server
+        looks at it. Raises ThanksIOConfigurationError where they are refused, else as :meth:`exchange_code`. It touches
+        no user, no token and no authorization.
+        """
+        form: dict[str, str | Secret] = {"code": f"thanksio-doctor-{secrets.token_urlsafe(16)}"}
+        if redirect_uri:
+            form["redirect_uri"] = redirect_uri
+        try:
+            self._post("authorization_code", form)
+        except InvalidGrant:
+            return
+        raise InvalidTokenResponse(code="code_accepted")
+
     def refresh(self, refresh_token: Secret) -> TokenSet:
         """Trade a refresh token for new tokens (RFC 6749 6), which as a rule kills the old ones.
 
@@ -64,14 +82,25 @@ class OAuthClient:
         """
         return self._post("refresh_token", {"refresh_token": refresh_token})
 
+    def revoke(self, token: Secret, token_type_hint: str) -> None:
+        """Tell thanks.io that a token is no longer needed (RFC 7009 2.1). An unknown token is no error (2.2).
+
+        ``token_type_hint`` is ``refresh_token`` or ``access_token``. Raises OAuthError (code ``not_revoked``) for an
+        answer other than 200, NotSent, OutcomeUnknown, and ThanksIOConfigurationError.
+        """
+        form: dict[str, str | Secret] = {"token": token, "token_type_hint": token_type_hint}
+        status = self.transport.send("POST", self.config.revoke_url, form=form | self._credentials()).status
+        if status != 200:
+            raise OAuthError(f"The revocation endpoint answered {status}.", code="not_revoked")
+
+    def _credentials(self) -> dict[str, str | Secret]:
+        """In the body, as thanks.io documents it."""
+        return {"client_id": self.config.client_id, "client_secret": self.config.client_secret}
+
     def _post(self, grant: Grant, form: dict[str, str | Secret]) -> TokenSet:
-        credentials: dict[str, str | Secret] = {
-            "grant_type": grant,
-            "client_id": self.config.client_id,
-            "client_secret": self.config.client_secret,  # in the body, as thanks.io documents it
-        }
+        form = {"grant_type": grant} | self._credentials() | form
         # The answer is no local variable, because the traceback of an error would keep it.
-        return read_token_response(self.transport.send("POST", self.config.token_url, form=credentials | form), grant)
+        return read_token_response(self.transport.send("POST", self.config.token_url, form=form), grant)
 
 
 def new_code_verifier() -> Secret:

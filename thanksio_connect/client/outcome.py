@@ -8,6 +8,7 @@ import requests
 import urllib3
 
 from ..exceptions import NotSent, OutcomeUnknown, ThanksIOConfigurationError
+from .cause import cause_of
 from .deadline import Exchange, TooLarge
 from .interruption import find_interruption
 
@@ -67,7 +68,9 @@ def failure_of(error: BaseException, exchange: Exchange) -> Exception:
             code="ca_bundle",
         )
     else:
-        failure = NotSent()
+        cause = cause_of(error)
+        failure = NotSent(cause.sentence)
+        failure.reason, failure.root_name, failure.detail = cause.reason, cause.root_name, cause.detail
     failure.cause_name = type(error).__name__
     return failure
 

@@ -12,7 +12,7 @@ from urllib.parse import urlencode, urlsplit
 from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.http import HttpRequest, QueryDict
 from django.shortcuts import resolve_url
-from django.urls import NoReverseMatch
+from django.urls import NoReverseMatch, Resolver404, get_script_prefix, resolve
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from ..client.urls import is_secure_url
@@ -24,6 +24,7 @@ logger = logging.getLogger("thanksio_connect")
 
 NEXT_FIELD = "next"
 MAX_NEXT_LENGTH = 2000
+ACCESS_PAGE = "/profile/api"
 
 
 def own_url(request: HttpRequest, name: str, *, next_url: str = "") -> str:
@@ -71,6 +72,48 @@ def _landing(request: HttpRequest, setting: str, value: str) -> str:
         except NoReverseMatch:
             logger.error("%s names no URL: users land on the status page.", setting)
     return own_url(request, "connection")
+
+
+def back_url(request: HttpRequest, next_url: str = "") -> str:
+    """The way back from one of the app's pages: ``next_url``, ``THANKSIO_CONNECTED_URL``, or the site's home if any."""
+    status_page = own_url(request, "connection")
+    if next_url:
+        return "" if next_url == status_page else next_url
+    try:
+        target = connected_url(request)
+    except ThanksIOConfigurationError:
+        target = status_page
+    if target != status_page:
+        return target
+    home = get_script_prefix()
+    try:
+        resolve("/")
+    except Resolver404:
+        return ""
+    return "" if home == status_page else home
+
+
+def current_page(request: HttpRequest) -> str:
+    """Where to come back to by default: the page that the browser shows, unless the project has set another place."""
+    if request.method not in ("GET", "HEAD"):  # a form's answer can't be opened again
+        return ""
+    try:
+        is_set = bool(app_settings.connected_url)
+    except ThanksIOConfigurationError:
+        is_set = False
+    return "" if is_set else safe_next(request, request.get_full_path())
+
+
+def access_page_url() -> str:
+    """The page of thanks.io's dashboard where a user removes a site's access; empty where that is not known.
+
+    On the origin of ``THANKSIO_AUTHORIZE_URL``, so that a sandbox's users come to the sandbox.
+    """
+    try:
+        parts = urlsplit(app_settings.authorize_url)
+    except ThanksIOConfigurationError:
+        return ""
+    return f"{parts.scheme}://{parts.netloc}{ACCESS_PAGE}"
 
 
 def login_url(request: HttpRequest, back_to: str) -> str:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import enum
 import logging
-import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from urllib.parse import urlsplit
 
 from django.db import router
@@ -19,7 +19,6 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
-from ..client.deadline import now
 from ..client.interruption import is_interruption
 from ..client.oauth import OAuthClient
 from ..client.tokens import Secret, TokenSet
@@ -34,16 +33,16 @@ from .response import AuthorizationResponse
 
 logger = logging.getLogger("thanksio_connect")
 
-_WAIT_SECONDS = 3.0
-_POLL_SECONDS = 0.1
+LOOKS_AT_MOST = 4
 
 
 class Answer(enum.Enum):
-    """How an authorization ended."""
+    """How an authorization ended, or that another callback may be ending it."""
 
     CONNECTED = "connected"
     ALREADY_CONNECTED = "already_connected"
     DENIED = "denied"
+    UNDER_WAY = "under_way"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +97,7 @@ def finish_authorization(request: HttpRequest, response: AuthorizationResponse) 
     except InvalidState as error:
         if error.code != "unknown_state" or since is None:
             raise
-        return _finished_elsewhere(request, since)
+        return _finished_elsewhere(request, response, since)
     if opened.user_id != request.user.pk:
         raise InvalidState(code="other_user")
     try:
@@ -120,8 +119,8 @@ def _finish(
     verifier = Secret(opened.code_verifier.reveal()) if opened.code_verifier else None
     before = _account_before(opened)  # now: nothing that may fail shall stand between the tokens and their row
     if not _consume(opened):
-        return _finished_elsewhere(request, since)
-    # From here on a second callback with this state waits for us, unless the mark is gone.
+        return _finished_elsewhere(request, response, since)
+    # From here on a second callback with this state looks for our connection, unless the mark is gone.
     connection = CodeExchange(request, response, lambda: _exchange(client, response, opened, verifier)).finish()
     changed = bool(before and before != connection.thanksio_user_id)
     return Outcome(Answer.CONNECTED, opened.next_url, account_changed=changed)
@@ -183,20 +182,19 @@ def _account_before(opened: AuthorizationRequest) -> str | None:
     return None if before is None else before.thanksio_user_id
 
 
-def _finished_elsewhere(request: HttpRequest, since: datetime) -> Outcome:
-    """This user's request is consumed; another callback may be storing the connection now: look for a while.
+def _finished_elsewhere(request: HttpRequest, response: AuthorizationResponse, since: datetime) -> Outcome:
+    """This user's request is consumed; another callback may be storing the connection now.
 
-    Raises :class:`OAuthError` (code ``already_used``) if no connection appears within three seconds, and
+    Nobody waits here: a worker that waits could be made to wait again and again. The page comes back by itself
+    (``UNDER_WAY``), a few times. Raises :class:`OAuthError` (code ``already_used``) at the last look, and
     :class:`InvalidState` at once for an old authorization that nobody can be finishing any more.
     """
     connections = ThanksIOConnection.objects.using(router.db_for_write(ThanksIOConnection))
-    made_since = connections.filter(user_id=request.user.pk, connected_at__gte=since)
-    is_old = since + timedelta(seconds=app_settings.state_ttl_seconds) <= timezone.now()
-    deadline = now() + _WAIT_SECONDS
-    while not made_since.exists():
-        if is_old:
-            raise InvalidState(code="expired_state")
-        if now() >= deadline:
-            raise OAuthError("This authorization was used already.", code="already_used")
-        time.sleep(_POLL_SECONDS)
-    return Outcome(Answer.ALREADY_CONNECTED)
+    user_pk: Any = request.user.pk
+    if connections.filter(user_id=user_pk, connected_at__gte=since).exists():
+        return Outcome(Answer.ALREADY_CONNECTED)
+    if since + timedelta(seconds=app_settings.state_ttl_seconds) <= timezone.now():
+        raise InvalidState(code="expired_state")
+    if response.returns >= LOOKS_AT_MOST:
+        raise OAuthError("This authorization was used already.", code="already_used")
+    return Outcome(Answer.UNDER_WAY)

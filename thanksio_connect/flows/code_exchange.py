@@ -52,8 +52,8 @@ class CodeExchange:
     def finish(self) -> ThanksIOConnection:
         """Return the stored connection.
 
-        Raises the exchange's error or, after a CRITICAL log record, the database's; :class:`Interrupted` once the
-        tokens are stored, in place of whatever else there is to return or to raise.
+        Raises the exchange's error or, after a CRITICAL log record, the database's. Raises :class:`Interrupted` once
+        the tokens are stored, in place of whatever else there is to return or to raise.
         """
         outcome = self._put_off(self._connect)
         if self._interruption is not None:
@@ -65,7 +65,7 @@ class CodeExchange:
 
     @sensitive_variables()
     def _connect(self) -> ThanksIOConnection | BaseException | None:
-        """Await the tokens and store them; return the error of the exchange. None: they stood. May be called again."""
+        """Await the tokens and store them; return the exchange's error. None: they stood already. Repeatable."""
         token_set = self._errand.wait()
         if not isinstance(token_set, TokenSet):
             started.forget(self._request, self._response.state_digest)

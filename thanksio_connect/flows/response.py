@@ -5,6 +5,7 @@ Nothing in here is believed: :mod:`.callback` asks for the state first.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -15,10 +16,13 @@ from django.views.decorators.debug import sensitive_variables
 from ..client.tokens import Secret
 from ..exceptions import InvalidState
 from .browser import digest
+from .trackers import ADDRESS_HEADERS, scrub_trackers, without_query_text
 
 RETURNED_FIELD = "returned"
 _FIELDS = ("state", "code", "error", "error_description", "iss", RETURNED_FIELD)
 _MAX_LENGTHS = {"state": 256, "code": 8192, "iss": 512, RETURNED_FIELD: 8}
+# The servers' own copies of the address, and the headers.
+_ADDRESSES = ("REQUEST_URI", "RAW_URI", *(f"HTTP_{name.upper().replace('-', '_')}" for name in ADDRESS_HEADERS))
 _TRUNCATED_LENGTHS = {"error": 100, "error_description": 200}
 
 
@@ -26,7 +30,7 @@ _TRUNCATED_LENGTHS = {"error": 100, "error_description": 200}
 class AuthorizationResponse:
     """The callback's parameters. ``error`` and ``error_description`` are cut and safe to log, not to show.
 
-    ``returned`` tells that a page of ours has already navigated here once, from our own site.
+    ``returns`` counts how often a page of ours has navigated here again, from our own site.
     """
 
     state: Secret
@@ -34,7 +38,7 @@ class AuthorizationResponse:
     error: str
     error_description: str
     iss: str
-    returned: bool
+    returns: int
 
     @property
     def state_digest(self) -> str:
@@ -49,7 +53,7 @@ class AuthorizationResponse:
             "error": self.error,
             "error_description": self.error_description,
             "iss": self.iss,
-            RETURNED_FIELD: "1",
+            RETURNED_FIELD: str(self.returns + 1),
         }
         return Secret(urlencode({name: value for name, value in values.items() if value}))
 
@@ -83,8 +87,13 @@ def take_response(request: HttpRequest) -> AuthorizationResponse:
         error=_loggable(values, "error"),
         error_description=_loggable(values, "error_description"),
         iss=values["iss"],
-        returned=bool(values[RETURNED_FIELD]),
+        returns=_count(values[RETURNED_FIELD]),
     )
+
+
+def _count(text: str) -> int:
+    """Anything but nothing counts as once at least: nobody is sent in a circle."""
+    return max(1, int(text)) if re.fullmatch(r"[0-9]+", text) else int(bool(text))
 
 
 def _loggable(values: dict[str, str], name: str) -> str:
@@ -93,12 +102,20 @@ def _loggable(values: dict[str, str], name: str) -> str:
 
 
 def hide_query(request: HttpRequest) -> None:
-    """Remove the query from the request, wherever the server has put a copy."""
+    """Remove the query from the request, wherever the server, a proxy or an error tracker has put a copy."""
     request.GET = QueryDict()
     request.META["QUERY_STRING"] = ""
-    for name in ("REQUEST_URI", "RAW_URI"):  # servers' own copies
+    for name in _ADDRESSES:
         if name in request.META:
-            request.META[name] = str(request.META[name]).partition("?")[0]
+            request.META[name] = without_query_text(str(request.META[name]))
+    request.__dict__.pop("headers", None)  # Django's own copy, where a middleware has looked into it
     scope = getattr(request, "scope", None)
     if isinstance(scope, dict):  # ASGI
         scope["query_string"] = b""
+        scope["headers"] = [_without_query_header(name, value) for name, value in scope.get("headers", ())]
+    scrub_trackers()
+
+
+def _without_query_header(name: bytes, value: bytes) -> tuple[bytes, bytes]:
+    is_address = name.decode("latin-1").title() in ADDRESS_HEADERS
+    return name, value.partition(b"?")[0] if is_address else value

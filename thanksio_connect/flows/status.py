@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import Prefetch, QuerySet, prefetch_related_objects
-from django.http import HttpRequest
 
 from ..models import ThanksIOConnection
 
@@ -32,10 +31,10 @@ def state_of(connection: ThanksIOConnection | None) -> str:
     return "not_connected" if connection is None else str(connection.status)
 
 
-def disconnect(request: HttpRequest) -> bool:
-    """Remove the signed-in user's connection; False if there was none."""
-    connection = connection_of(request.user)
-    if connection is None:
-        return False
-    connection.disconnect()
-    return True
+def name_of(user: Any) -> str:
+    """Who is signed in, in words: the full name with the username, or the username alone; empty for a visitor."""
+    if not getattr(user, "is_authenticated", False):
+        return ""
+    username = str(user.get_username())
+    full_name = str(user.get_full_name()).strip() if hasattr(user, "get_full_name") else ""
+    return f"{full_name} ({username})" if full_name and full_name != username else username

@@ -5,6 +5,7 @@ Short statements in autocommit, on the database's clock; each is tried again whe
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import socket
@@ -95,7 +96,7 @@ class SweepLease:
     def give_back(self, counts: Mapping[str, Any], resume_after: str) -> None:
         """The sweep is over."""
         values: dict[str, Any] = {"lease_id": None, "lease_expires_at": None, "resume_after": resume_after}
-        values |= {"finished_at": DatabaseMoment(), "counts": dict(counts)}
+        values |= {"finished_at": DatabaseMoment(), "counts": json.dumps(dict(counts))}
         _commit(lambda using: _rows(using).filter(lease_id=self.id).update(**values))
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Any
+
 from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -12,19 +15,19 @@ from ..fields import EncryptedTokenField, LazySecret
 class AuthorizationRequest(models.Model):
     """A started authorization (RFC 6749 4.1.1): whoever deletes the row may exchange the code."""
 
-    state_digest = models.CharField(_("state digest"), max_length=64, unique=True)
-    browser_digest = models.CharField(_("browser digest"), max_length=64)
-    user = models.ForeignKey(
+    state_digest: models.CharField[str, str] = models.CharField(_("state digest"), max_length=64, unique=True)
+    browser_digest: models.CharField[str, str] = models.CharField(_("browser digest"), max_length=64)
+    user: models.ForeignKey[Any, Any] = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         on_delete=models.CASCADE,
         related_name="+",
         verbose_name=_("user"),
     )
     code_verifier: LazySecret = EncryptedTokenField(_("code verifier"), blank=True, default="", editable=False)
-    redirect_uri = models.TextField(_("redirect URI"))
-    next_url = models.TextField(_("next URL"), blank=True, default="")
-    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
-    expires_at = models.DateTimeField(_("expires at"), db_index=True)
+    redirect_uri: models.TextField[str, str] = models.TextField(_("redirect URI"))
+    next_url: models.TextField[str, str] = models.TextField(_("next URL"), blank=True, default="")
+    created_at: models.DateTimeField[datetime, datetime] = models.DateTimeField(_("created at"), auto_now_add=True)
+    expires_at: models.DateTimeField[datetime, datetime] = models.DateTimeField(_("expires at"), db_index=True)
 
     class Meta:
         verbose_name = _("authorization request")

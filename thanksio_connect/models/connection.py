@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
@@ -32,16 +33,20 @@ class ThanksIOConnection(models.Model):
 
     Status = Status
 
-    user = models.OneToOneField(
+    user: models.OneToOneField[Any, Any] = models.OneToOneField(
         settings.AUTH_USER_MODEL,
         on_delete=models.CASCADE,
         related_name="thanksio_connection",
         verbose_name=_("user"),
     )
-    thanksio_user_id = models.CharField(_("thanks.io user id"), max_length=100, blank=True, default="", editable=False)
-    connected_at = models.DateTimeField(_("connected at"), default=timezone.now, editable=False)
-    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
-    updated_at = models.DateTimeField(_("updated at"), auto_now=True)
+    thanksio_user_id: models.CharField[str, str] = models.CharField(
+        _("thanks.io user id"), max_length=100, blank=True, default="", editable=False
+    )
+    connected_at: models.DateTimeField[datetime, datetime] = models.DateTimeField(
+        _("connected at"), default=timezone.now, editable=False
+    )
+    created_at: models.DateTimeField[datetime, datetime] = models.DateTimeField(_("created at"), auto_now_add=True)
+    updated_at: models.DateTimeField[datetime, datetime] = models.DateTimeField(_("updated at"), auto_now=True)
 
     tokens: ConnectionTokens
     objects = ThanksIOConnectionManager()
@@ -126,7 +131,8 @@ class ThanksIOConnection(models.Model):
     def disconnect(self) -> None:
         """Delete the connection; sends ``disconnected`` after the commit. A refresh in flight can't bring it back.
 
-        thanks.io documents no revocation: the user can remove the access in the thanks.io dashboard.
+        thanks.io documents no revocation: the user can remove the access in the thanks.io dashboard. The app's own page
+        and the admin go by :func:`thanksio_connect.flows.disconnect.disconnect`, which asks ``THANKSIO_REVOKE_URL``.
         """
         using = router.db_for_write(type(self), instance=self)
         pk = self.pk

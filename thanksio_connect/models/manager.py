@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django.db import DatabaseError, IntegrityError, InterfaceError, connections, models, router, transaction
 from django.utils import timezone
@@ -24,7 +24,8 @@ from ..refresh.token_row import Status, granted_values
 from .tokens import ConnectionTokens
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import AbstractBaseUser
+    from django.contrib.auth.base_user import AbstractBaseUser
+    from django.contrib.auth.models import AnonymousUser
 
     from .connection import ThanksIOConnection
 
@@ -57,13 +58,31 @@ class ThanksIOConnectionQuerySet(models.QuerySet["ThanksIOConnection"]):
         return self.connected().filter(tokens__next_refresh_at__lte=utc_now())
 
 
-class ThanksIOConnectionManager(models.Manager["ThanksIOConnection"].from_queryset(ThanksIOConnectionQuerySet)):  # type: ignore[misc]
-    """Finds and makes connections."""
+class ThanksIOConnectionManager(models.Manager["ThanksIOConnection"]):
+    """Finds and makes connections. The query set's methods are spelled out, for type checkers that run no plugin."""
 
-    def for_user(self, user: AbstractBaseUser) -> ThanksIOConnection:
+    _queryset_class = ThanksIOConnectionQuerySet
+
+    def get_queryset(self) -> ThanksIOConnectionQuerySet:
+        """As in Django."""
+        return cast("ThanksIOConnectionQuerySet", super().get_queryset())
+
+    def connected(self) -> ThanksIOConnectionQuerySet:
+        """Those that work."""
+        return self.get_queryset().connected()
+
+    def needing_reconnect(self) -> ThanksIOConnectionQuerySet:
+        """Those that only their owners can make work again."""
+        return self.get_queryset().needing_reconnect()
+
+    def due(self) -> ThanksIOConnectionQuerySet:
+        """Those that ``refresh_thanksio_tokens`` would renew now."""
+        return self.get_queryset().due()
+
+    def for_user(self, user: AbstractBaseUser | AnonymousUser) -> ThanksIOConnection:
         """The user's connection, with its tokens, in one query. Raises ``NotConnected``."""
-        mine = self.select_related("tokens").filter(user_id=user.pk)
-        connection: ThanksIOConnection | None = mine.first() if user.pk else None
+        user_pk: Any = user.pk
+        connection = self.select_related("tokens").filter(user_id=user_pk).first() if user_pk else None
         if connection is None:
             raise NotConnected
         return connection

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping
-from typing import Any, Self
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Self
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from ..fields import EncryptedTokenField, LazySecret, UTCDateTimeField, utc_now
 from ..refresh.token_row import Status, new_id
+
+if TYPE_CHECKING:
+    from .connection import ThanksIOConnection
 
 
 class ConnectionTokens(models.Model):
@@ -22,8 +26,8 @@ class ConnectionTokens(models.Model):
 
     Status = Status
 
-    id = models.CharField(primary_key=True, max_length=32, default=new_id, editable=False)
-    connection = models.OneToOneField(
+    id: models.CharField[str, str] = models.CharField(primary_key=True, max_length=32, default=new_id, editable=False)
+    connection: models.OneToOneField[ThanksIOConnection, ThanksIOConnection] = models.OneToOneField(
         "ThanksIOConnection",
         on_delete=models.CASCADE,
         related_name="tokens",
@@ -32,27 +36,49 @@ class ConnectionTokens(models.Model):
     )
     access_token: LazySecret = EncryptedTokenField(_("access token"), editable=False)
     refresh_token: LazySecret = EncryptedTokenField(_("refresh token"), editable=False, blank=True, default="")
-    token_type = models.CharField(_("token type"), max_length=40, default="Bearer", editable=False)
-    scope = models.TextField(_("scope"), blank=True, default="", editable=False)
-    expires_at = UTCDateTimeField(_("expires at"), null=True, blank=True, editable=False)
-    obtained_at = UTCDateTimeField(_("obtained at"), default=utc_now, editable=False)
-    status = models.CharField(
+    token_type: models.CharField[str, str] = models.CharField(
+        _("token type"), max_length=40, default="Bearer", editable=False
+    )
+    scope: models.TextField[str, str] = models.TextField(_("scope"), blank=True, default="", editable=False)
+    expires_at: models.DateTimeField[datetime | None, datetime | None] = UTCDateTimeField(
+        _("expires at"), null=True, blank=True, editable=False
+    )
+    obtained_at: models.DateTimeField[datetime, datetime] = UTCDateTimeField(
+        _("obtained at"), default=utc_now, editable=False
+    )
+    status: models.CharField[str, str] = models.CharField(
         _("status"), max_length=20, choices=Status.choices, default=Status.CONNECTED, editable=False
     )
-    version = models.PositiveBigIntegerField(_("version"), default=1, editable=False)
-    lease_id = models.CharField(_("lease"), max_length=32, null=True, blank=True, editable=False)
-    lease_expires_at = UTCDateTimeField(_("lease expires at"), null=True, blank=True, editable=False)
-    outcome_unknown = models.BooleanField(
+    version: models.PositiveBigIntegerField[int, int] = models.PositiveBigIntegerField(
+        _("version"), default=1, editable=False
+    )
+    lease_id: models.CharField[str | None, str | None] = models.CharField(
+        _("lease"), max_length=32, null=True, blank=True, editable=False
+    )
+    lease_expires_at: models.DateTimeField[datetime | None, datetime | None] = UTCDateTimeField(
+        _("lease expires at"), null=True, blank=True, editable=False
+    )
+    outcome_unknown: models.BooleanField[bool, bool] = models.BooleanField(
         _("outcome unknown"),
         default=False,
         editable=False,
         help_text=_("A renewal was sent and no answer came: thanks.io may have spent the stored refresh token."),
     )
-    next_refresh_at = UTCDateTimeField(_("next refresh at"), default=utc_now, editable=False)
-    failure_count = models.PositiveIntegerField(_("failures in a row"), default=0, editable=False)
-    last_error_code = models.CharField(_("last error"), max_length=40, blank=True, default="", editable=False)
-    last_failed_at = UTCDateTimeField(_("last failed at"), null=True, blank=True, editable=False)
-    last_refreshed_at = UTCDateTimeField(_("last refreshed at"), null=True, blank=True, editable=False)
+    next_refresh_at: models.DateTimeField[datetime, datetime] = UTCDateTimeField(
+        _("next refresh at"), default=utc_now, editable=False
+    )
+    failure_count: models.PositiveIntegerField[int, int] = models.PositiveIntegerField(
+        _("failures in a row"), default=0, editable=False
+    )
+    last_error_code: models.CharField[str, str] = models.CharField(
+        _("last error"), max_length=40, blank=True, default="", editable=False
+    )
+    last_failed_at: models.DateTimeField[datetime | None, datetime | None] = UTCDateTimeField(
+        _("last failed at"), null=True, blank=True, editable=False
+    )
+    last_refreshed_at: models.DateTimeField[datetime | None, datetime | None] = UTCDateTimeField(
+        _("last refreshed at"), null=True, blank=True, editable=False
+    )
 
     class Meta:
         verbose_name = _("tokens of a thanks.io connection")

@@ -15,15 +15,13 @@ from dataclasses import replace
 from typing import Any, Protocol, TypeVar, cast
 
 from django.db import DatabaseError, InterfaceError, models, router
-from django.dispatch import Signal
 from django.views.decorators.debug import sensitive_variables
 
-from .. import signals
 from ..client.interruption import Errand
 from ..client.tokens import Secret, TokenSet
 from ..conf import oauth_client, transport_config
 from ..exceptions import OutcomeUnknown, ReconnectRequired, ThanksIOConfigurationError, ThanksIOError
-from . import protocol, schedule
+from . import announcements, protocol, schedule
 from .places import Place, choose
 from .protocol import Claim, Conclude, Current, Fail, Load, Pause, Post, Release, Request, Store
 from .statements import Stored
@@ -75,6 +73,7 @@ class Renewal:
         self.poll_seconds = POLL_SECONDS
         self.seen: Row | None = None
         self.has_concluded = False
+        self.posted_at: float | None = None  # on the monotonic clock
         self.exchange: Errand[TokenSet | Exception] | None = None  # under way, or with a pair that is not stored yet
         self.spent: Row | None = None
         self.values: dict[str, Any] | None = None  # the new pair, as it is stored
@@ -102,11 +101,13 @@ class Renewal:
             # Broken off by an interruption, or by a step that failed while there is an answer to take care of.
             if self.exchange is not None or not isinstance(error, OWN_ERRORS):
                 self.see_through()
+            if isinstance(error, OWN_ERRORS):
+                self.announce_failure(error)
             raise
         finally:
             self.adopt(self.seen)
             if self.has_concluded:
-                announce(signals.reconnect_required, self.tokens)
+                announcements.reconnect_required(self.tokens, self.seen, self.duration_seconds)
 
     @property
     def perform(self) -> dict[type, Callable[[Any], Any]]:
@@ -152,6 +153,7 @@ class Renewal:
         except (ThanksIOError, ThanksIOConfigurationError) as error:
             return error
         self.spent = step.row
+        self.posted_at = self.posted_at or time.monotonic()
         self.exchange = Errand(lambda: client.refresh(refresh_token))
         return self.reply()
 
@@ -176,7 +178,7 @@ class Renewal:
 
         def stored() -> None:
             self.adopt(Row(values))
-            announce(signals.tokens_refreshed, self.tokens)
+            announcements.refreshed(self.tokens, self.duration_seconds)
 
         try:
             result = self.place.store(values, stored)
@@ -217,8 +219,23 @@ class Renewal:
 
     def finish(self) -> None:
         """The rest of a renewal whose conversation was broken off."""
-        step = protocol.last_step(self.spent, self.reply()) if self.exchange is not None else Release()
+        reply = None if self.exchange is None else self.reply()
+        step = Release() if reply is None else protocol.last_step(self.spent, reply)
         self.perform[type(step)](step)
+        if isinstance(reply, Exception):
+            self.announce_failure(reply)
+
+    @property
+    def duration_seconds(self) -> float:
+        """How long ago thanks.io was asked; 0 if it was not."""
+        return 0.0 if self.posted_at is None else time.monotonic() - self.posted_at
+
+    def announce_failure(self, error: Exception) -> None:
+        """Say once what an exchange with thanks.io came to, unless the grant is over: that is said elsewhere."""
+        if self.posted_at is not None and not self.has_concluded:
+            self.adopt(self.seen)
+            announcements.failure(self.tokens, error, self.duration_seconds)
+            self.posted_at = None
 
     def tidy(self, perform: Callable[[Any], T], step: protocol.Step) -> T | None:
         """Do what is good to do but whose failure must not hide the outcome: a lease left behind expires."""
@@ -229,12 +246,3 @@ class Renewal:
             logger.warning("The renewal's lease could not be given back (%s); it expires.", type(error).__name__)
         self.exchange = None
         return result
-
-
-def announce(signal: Signal, tokens: Tokens, **details: object) -> None:
-    """Send a signal; a receiver that raises is logged by Django and harms nothing.
-
-    The sender is the model that the tokens belong to, whatever subclass or proxy of it the caller holds.
-    """
-    sender = cast("models.Model", tokens)._meta.get_field("connection").related_model
-    signal.send_robust(sender=sender, connection=tokens.connection, **details)

@@ -8,6 +8,7 @@ from typing import Any, Final
 from thanksio_connect.testing.api_endpoints import PREFIX, APIEndpoints
 from thanksio_connect.testing.faults import Fault, FaultPlan
 from thanksio_connect.testing.oauth_endpoints import OAuthEndpoints
+from thanksio_connect.testing.pages import PATHS, Pages
 from thanksio_connect.testing.records import RequestLog, RequestRecord
 from thanksio_connect.testing.replies import Reply, json_reply, ordered_reply
 from thanksio_connect.testing.wire import ConnectionDropped, Handler
@@ -21,9 +22,12 @@ _TOKEN_MEMBERS = {"access_token", "refresh_token"}
 class Dispatcher:
     """Answers requests. ``errors`` keeps what failed inside the fake or in a callable given to it."""
 
-    def __init__(self, oauth: OAuthEndpoints, api: APIEndpoints, log: RequestLog, faults: FaultPlan) -> None:
+    def __init__(
+        self, oauth: OAuthEndpoints, api: APIEndpoints, pages: Pages, log: RequestLog, faults: FaultPlan
+    ) -> None:
         self.oauth = oauth
         self.api = api
+        self.pages = pages
         self.log = log
         self.faults = faults
         self.errors: list[Exception] = []
@@ -86,8 +90,11 @@ class Dispatcher:
             if record.method == "POST":
                 return self.oauth.token(record, fault)
         elif record.target == "authorize":
-            if record.method == "GET":
+            if record.method == "GET" or (record.method == "POST" and not self.oauth.auto_allow):
                 return self.oauth.authorize(record)
+        elif record.target == "page":
+            if record.method in ("GET", "HEAD", "POST"):
+                return self.pages.answer(record)
         elif record.target == "api":
             return self.api.answer(record)
         else:
@@ -118,4 +125,6 @@ def _target(path: str) -> str:
         return "token"
     if path == AUTHORIZE_PATH:
         return "authorize"
+    if path in PATHS:
+        return "page"
     return "api" if path.startswith(PREFIX + "/") else "other"

@@ -8,7 +8,7 @@ that a test can ask why a token is dead.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final, Protocol
 
 ROTATED: Final = "rotated"
 REVOKED_BY_USER: Final = "revoked_by_user"
@@ -100,3 +100,33 @@ class Grant:
         for pair in self.pairs:
             for token in pair.tokens:
                 token.die(cause)
+
+
+class HoldsToken(Protocol):
+    """A :class:`TokenSet`, a :class:`Pair`, the ``tokens`` of a connection."""
+
+    @property
+    def access_token(self) -> Any: ...
+
+
+class HoldsTokens(Protocol):
+    """A connection."""
+
+    @property
+    def tokens(self) -> Any: ...
+
+
+GrantLike = Grant | HoldsToken | HoldsTokens | str
+
+
+def access_token_of(what: HoldsToken | HoldsTokens | str) -> str:
+    """Return the clear access token of what holds one."""
+    if isinstance(what, str):
+        return clear_text(what)
+    # A pair has both names; its access token is its own.
+    return clear_text(what.access_token if hasattr(what, "access_token") else what.tokens.access_token)
+
+
+def clear_text(token: Any) -> str:
+    """Return the clear text of a token, which a connection holds masked."""
+    return str(token.reveal() if hasattr(token, "reveal") else token)

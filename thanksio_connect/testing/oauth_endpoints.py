@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 from thanksio_connect.testing.faults import Fault
 from thanksio_connect.testing.grants import Pair
+from thanksio_connect.testing.pages import consent_reply, unknown_client_reply
 from thanksio_connect.testing.provider import Provider
 from thanksio_connect.testing.records import RequestRecord
 from thanksio_connect.testing.refusals import Dialect, Refused, refusal
@@ -23,8 +24,11 @@ _NO_STORE = {
 class OAuthEndpoints:
     """The client, its credentials and redirect URIs, and the user who is signed in at the fake.
 
+    With ``auto_allow`` the user's answer is there at once: ``user_answer``, ``"allow"`` or ``"deny"``. Without it a
+    page asks whoever sits in front of the browser.
+
     The attributes may be changed while the server runs: another ``client_secret`` makes every request fail
-    with ``invalid_client``. ``redirect_uris`` None accepts any. ``user_answer`` is ``"allow"`` or ``"deny"``.
+    with ``invalid_client``. ``redirect_uris`` None accepts any.
     """
 
     def __init__(
@@ -36,6 +40,7 @@ class OAuthEndpoints:
         client_secret: str,
         redirect_uris: list[str] | None,
         user_id: str,
+        auto_allow: bool,
     ) -> None:
         self.provider = provider
         self.dialect = dialect
@@ -44,18 +49,35 @@ class OAuthEndpoints:
         self.redirect_uris = redirect_uris
         self.user_id = user_id
         self.user_answer = "allow"
+        self.auto_allow = auto_allow
 
     def authorize(self, record: RequestRecord) -> Reply:
-        """Answer at once for the signed-in user (RFC 6749 4.1.1 and 4.1.2)."""
+        """Ask the signed-in user, or answer at once for them (RFC 6749 4.1.1 and 4.1.2)."""
         query = record.query
-        redirect_uri = query.get("redirect_uri", "")
-        if query.get("client_id") != self.client_id or not self._may_redirect(redirect_uri):
-            return self._refuse(record, "invalid_client")  # never redirect to where nobody registered
+        if query.get("client_id") != self.client_id or not self._may_redirect(query.get("redirect_uri", "")):
+            return self._refuse_client(record)  # never redirect to where nobody registered
         if query.get("response_type") != "code":
             return self._refuse(record, "unsupported_grant_type")
+        if self.auto_allow:
+            return self._answer(record, self.user_answer)
+        if record.form.get("answer") in ("allow", "deny"):
+            return self._answer(record, record.form["answer"])
+        record.outcome = "asked"
+        return consent_reply(record.path, query)
+
+    def _refuse_client(self, record: RequestRecord) -> Reply:
+        reply = self._refuse(record, "invalid_client")
+        if self.auto_allow:
+            return reply
+        return unknown_client_reply(reply.status, record.query.get("client_id", ""), self.client_id)
+
+    def _answer(self, record: RequestRecord, user_answer: str) -> Reply:
+        """Send the browser back with the user's answer."""
+        query = record.query
+        redirect_uri = query["redirect_uri"]
         answer: dict[str, Any] = {"state": query["state"]} if "state" in query else {}
         record.user_id = self.user_id
-        if self.user_answer == "deny":
+        if user_answer == "deny":
             record.outcome = "denied"
             answer |= {
                 "error": "access_denied",

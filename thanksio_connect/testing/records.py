@@ -77,6 +77,7 @@ class RequestLog:
     def __init__(self) -> None:
         self._records: list[RequestRecord] = []
         self._changed = threading.Condition()
+        self.on_finish: Callable[[RequestRecord], object] | None = None
 
     def arrive(self, **facts: Any) -> RequestRecord:
         """Add a record; its number counts from 1."""
@@ -91,6 +92,8 @@ class RequestLog:
         with self._changed:
             record.reply, record.status = reply, status
             self._changed.notify_all()
+            if self.on_finish is not None:
+                self.on_finish(record)
 
     def all(self) -> list[RequestRecord]:
         with self._changed:

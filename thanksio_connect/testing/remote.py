@@ -31,8 +31,12 @@ class RemoteThanksIO:
     @classmethod
     @contextmanager
     def launch(cls, *arguments: str) -> Iterator[Self]:
-        """Start ``python -m thanksio_connect.testing`` with these arguments; it ends with the block."""
-        command = [sys.executable, "-m", "thanksio_connect.testing", "--until-stdin-closes", *arguments]
+        """Start ``python -m thanksio_connect.testing`` on a free port; it ends with the block.
+
+        Everybody is allowed to connect, unless an order says otherwise. ``arguments`` are the command's.
+        """
+        for_programs = ("--json", "--until-stdin-closes", "--auto-allow", "--port", "0")
+        command = [sys.executable, "-m", "thanksio_connect.testing", *for_programs, *arguments]
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )

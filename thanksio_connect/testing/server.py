@@ -4,36 +4,20 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from http.client import HTTPConnection
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 
 from thanksio_connect.client.tokens import TokenSet
 from thanksio_connect.testing.api_endpoints import PREFIX, APIEndpoints
 from thanksio_connect.testing.dispatch import AUTHORIZE_PATH, TOKEN_PATH, Dispatcher
 from thanksio_connect.testing.faults import Fault, FaultPlan, FaultSource
-from thanksio_connect.testing.grants import Grant, Pair
+from thanksio_connect.testing.grants import Grant, GrantLike, Pair, access_token_of, clear_text
 from thanksio_connect.testing.lifecycle import LocalServer
 from thanksio_connect.testing.oauth_endpoints import OAuthEndpoints
+from thanksio_connect.testing.pages import Pages
 from thanksio_connect.testing.provider import Provider
 from thanksio_connect.testing.records import RequestLog, RequestRecord
 from thanksio_connect.testing.refusals import DIALECTS, Dialect
-
-
-class HoldsToken(Protocol):
-    """A :class:`TokenSet`, a :class:`Pair`, the ``tokens`` of a connection."""
-
-    @property
-    def access_token(self) -> Any: ...
-
-
-class HoldsTokens(Protocol):
-    """A connection."""
-
-    @property
-    def tokens(self) -> Any: ...
-
-
-GrantLike = Grant | HoldsToken | HoldsTokens | str
 
 
 class ThanksIOServer(LocalServer):
@@ -57,6 +41,7 @@ class ThanksIOServer(LocalServer):
         redirect_uris: list[str] | None = None,
         user_id: str = "1",
         port: int = 0,
+        auto_allow: bool = True,
     ) -> None:
         if dialect not in DIALECTS:
             raise ValueError(f"dialect is one of {', '.join(DIALECTS)}")
@@ -74,11 +59,13 @@ class ThanksIOServer(LocalServer):
             client_secret=client_secret,
             redirect_uris=redirect_uris,
             user_id=user_id,
+            auto_allow=auto_allow,
         )
         self.api = APIEndpoints(self.provider)
         self.log = RequestLog()
         self.faults = FaultPlan()
-        super().__init__(Dispatcher(self.oauth, self.api, self.log, FaultPlan()), port)
+        pages = Pages(self.provider, self.settings)
+        super().__init__(Dispatcher(self.oauth, self.api, pages, self.log, FaultPlan()), port)
 
     # Addresses
 
@@ -130,7 +117,7 @@ class ThanksIOServer(LocalServer):
         """Return the grant of a connection, a token set, a token, or a grant's id. Raises ``LookupError``."""
         if isinstance(what, Grant):
             return what
-        value = _access_token(what)
+        value = access_token_of(what)
         token = self.provider.find(value)
         if token is not None:
             return token.grant
@@ -141,11 +128,11 @@ class ThanksIOServer(LocalServer):
 
     def is_live(self, token: str | None) -> bool:
         """True if the provider would accept this access or refresh token now."""
-        return self.provider.is_live(_clear(token or ""))
+        return self.provider.is_live(clear_text(token or ""))
 
     def cause_of_death(self, token: str) -> str | None:
         """Return what a token died of (``"rotated"``, ``"revoked_by_user"`` …), None while it lives."""
-        value = _clear(token)
+        value = clear_text(token)
         known = self.provider.find(value)
         if known is None:
             return "unknown"
@@ -241,15 +228,3 @@ class ThanksIOServer(LocalServer):
 
         self.log.wait(enough, timeout_seconds=timeout_seconds)
         return self.token_requests()
-
-
-def _access_token(what: HoldsToken | HoldsTokens | str) -> str:
-    if isinstance(what, str):
-        return _clear(what)
-    # A pair has both names; its access token is its own.
-    return _clear(what.access_token if hasattr(what, "access_token") else what.tokens.access_token)
-
-
-def _clear(token: Any) -> str:
-    """Return the clear text of a token, which a connection holds masked."""
-    return str(token.reveal() if hasattr(token, "reveal") else token)

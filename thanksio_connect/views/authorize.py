@@ -13,6 +13,7 @@ from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_http_methods
 
 from ..client.interruption import is_interruption
+from ..client.tokens import Secret
 from ..exceptions import ThanksIOConfigurationError
 from ..flows.addresses import connected_url, login_url, own_url, requested_next, safe_next
 from ..flows.authorize import check_ready, start_authorization
@@ -20,8 +21,8 @@ from ..flows.browser import remember_browser
 from ..flows.callback import Answer, Outcome, Unfinished, find_open_request, finish_authorization
 from ..flows.code_exchange import Interrupted
 from ..flows.response import AuthorizationResponse, hide_query, take_response
-from ..flows.status import connection_of
-from .answers import View, own_page, signed_in, tell, wants_json
+from ..flows.status import connection_of, name_of
+from .answers import View, own_page, signed_in, tell, visitor, wants_json
 from .problems import problem_response
 
 
@@ -43,6 +44,7 @@ def connect(request: HttpRequest) -> HttpResponse:
         return problem_response(request, error, next_url=next_url)
     context = {
         "connection": connection_of(request.user),
+        "signed_in_as": name_of(request.user),
         "next_url": next_url,
         "connect_url": own_url(request, "connect"),
         "connection_url": own_url(request, "connection"),
@@ -94,20 +96,25 @@ def callback(request: HttpRequest) -> HttpResponse:
 @sensitive_variables()
 def _answer(request: HttpRequest) -> HttpResponse:
     response = take_response(request)
-    if request.user.is_authenticated:
-        return _finished(request, finish_authorization(request, response))
-    if not response.returned:
-        return _return_from_own_site(request, response)
+    if visitor(request).is_authenticated:
+        outcome = finish_authorization(request, response)
+        if outcome.answer is Answer.UNDER_WAY:
+            return _come_again(request, response, seconds=1)
+        return _finished(request, outcome)
+    if not response.returns:  # under SESSION_COOKIE_SAMESITE="Strict", the cross-site redirect brought no session
+        return _come_again(request, response)
     return _sign_in_first(request, response)
 
 
 @sensitive_variables()
-def _return_from_own_site(request: HttpRequest, response: AuthorizationResponse) -> HttpResponse:
-    """Under ``SESSION_COOKIE_SAMESITE="Strict"`` the cross-site redirect comes without session: come again.
+def _come_again(request: HttpRequest, response: AuthorizationResponse, *, seconds: int = 0) -> HttpResponse:
+    """A page of our own that navigates here once more, which the browser sees as same-site. It needs no script.
 
-    A page of our own navigates here once more, which the browser sees as same-site. It needs no script.
+    Its address is the URLconf's: the request's may be one that an unanchored pattern let in (``//evil.example/…``).
     """
-    context = {"continue_url": f"{request.path}?{response.query_again().reveal()}"}
+    # A callable, which the template calls: who records the context, as tracers do, gets no address.
+    continue_url = Secret(f"{own_url(request, 'callback')}?{response.query_again().reveal()}").reveal
+    context = {"continue_url": continue_url, "seconds": seconds}
     page = render(request, "thanksio_connect/callback_bounce.html", context)
     page["Referrer-Policy"] = "no-referrer"  # the next page's scripts could read this address; no form needs it here
     return page
@@ -133,7 +140,7 @@ def _tell_denied(request: HttpRequest) -> None:
     if connection_of(request.user):
         text = _("You did not allow a new connection to thanks.io. The earlier one is unchanged.")
     else:
-        text = _("You did not allow the connection to thanks.io. Nothing was connected.")
+        text = _("You did not allow the connection to thanks.io.")
     tell(request, messages.WARNING, text)
 
 
@@ -141,14 +148,16 @@ def _finished(request: HttpRequest, outcome: Outcome) -> HttpResponse:
     if outcome.answer is Answer.DENIED:
         _tell_denied(request)
         return HttpResponseRedirect(safe_next(request, outcome.next_url) or own_url(request, "connection"))
-    if outcome.answer is Answer.ALREADY_CONNECTED:
-        tell(request, messages.INFO, _("Your thanks.io account is already connected."))
-    else:
-        tell(request, messages.SUCCESS, _("Your thanks.io account is connected."))
+    target = connected_url(request, outcome.next_url)
+    if target != own_url(request, "connection"):  # which says so by itself
+        if outcome.answer is Answer.ALREADY_CONNECTED:
+            tell(request, messages.INFO, _("Your thanks.io account is already connected."))
+        else:
+            tell(request, messages.SUCCESS, _("Your thanks.io account is connected."))
     if outcome.account_changed:
         tell(
             request,
             messages.WARNING,
             _("This is another thanks.io account than the one that was connected before."),
         )
-    return HttpResponseRedirect(connected_url(request, outcome.next_url))
+    return HttpResponseRedirect(target)

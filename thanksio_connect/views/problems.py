@@ -30,7 +30,7 @@ from ..exceptions import (
     TransportError,
 )
 from ..flows.addresses import own_url
-from ..flows.status import connection_of
+from ..flows.status import connection_of, name_of
 from .answers import problem_json, wants_json
 
 logger = logging.getLogger("thanksio_connect")
@@ -49,35 +49,41 @@ class Problem:
 
 _NOT_FINISHED = _("The connection was not finished")
 _UNKNOWN_STATE = _(
-    "This answer from thanks.io belongs to no connection that is being made in this browser: it was used "
-    "already, has expired, or was not started here."
+    "This answer from thanks.io can't be used. It was used before, it is too old, or the connection was started in "
+    "another browser."
 )
 _BY_CODE: dict[str, tuple[int, str | Promise]] = {
     "expired_state": (400, _("It took too long to come back from thanks.io, so this attempt has expired.")),
-    "other_user": (400, _("This connection was started by somebody who was signed in with another account.")),
+    "other_user": (400, _("Somebody else was signed in on this site when this connection was started.")),
     "missing_code": (400, _("thanks.io sent you back without an answer.")),
-    "other_issuer": (400, _("This answer did not come from the service that you were sent to.")),
+    "other_issuer": (400, _("This answer did not come from thanks.io.")),
     "already_used": (
         409,
-        _("This answer from thanks.io was used already. If your account is not connected in a moment, start again."),
+        _("This answer from thanks.io was used already, and your account is not connected. Start again."),
     ),
-    "authorization_error": (400, _("thanks.io could not allow the connection.")),
+    "authorization_error": (400, _("thanks.io did not accept the request of this site.")),
 }
+_ANSWERED_WRONGLY = _("thanks.io did not answer as it should. Wait a moment, then start again.")
+_PERMISSION_ENDED = _("thanks.io no longer accepts the permission that you gave. Start again to give it once more.")
 _BY_KIND: list[tuple[tuple[type[ThanksIOError], ...], int, str | Promise]] = [
     ((Throttled,), 503, _("thanks.io is busy. Wait a moment, then start again.")),
-    ((TransportError, InvalidTokenResponse), 502, _("thanks.io did not answer as it should.")),
-    ((InvalidGrant,), 400, _("thanks.io no longer accepts this authorization.")),
+    ((TransportError, InvalidTokenResponse), 502, _ANSWERED_WRONGLY),
+    ((InvalidGrant,), 400, _PERMISSION_ENDED),
 ]
 _SITE_PROBLEM = _("This site can't connect to thanks.io at the moment. The cause is on our side, not on yours.")
+
+
+def _configuration_problem(error: ThanksIOConfigurationError) -> Problem:
+    if error.code == "not_configured":
+        sentence = _("Connecting to thanks.io is not set up on this site yet.")
+        return Problem(503, error.code, _("Not set up"), sentence, start_again=False)
+    return Problem(503, "configuration", _("Not available"), _SITE_PROBLEM, start_again=False)
 
 
 def problem_of(error: Exception) -> Problem:
     """The page for an error of the browser flow, any error."""
     if isinstance(error, ThanksIOConfigurationError):
-        if error.code == "not_configured":
-            sentence = _("Connecting to thanks.io is not set up on this site yet.")
-            return Problem(503, error.code, _("Not set up"), sentence, start_again=False)
-        return Problem(503, "configuration", _("Not available"), _SITE_PROBLEM, start_again=False)
+        return _configuration_problem(error)
     if isinstance(error, TokenUndecryptable):
         return Problem(503, "configuration", _("Not available"), _SITE_PROBLEM)
     if isinstance(error, OAuthError) and error.code in _BY_CODE:
@@ -98,9 +104,11 @@ def problem_response(request: HttpRequest, error: Exception, *, next_url: str = 
     if wants_json(request):
         response: HttpResponse = problem_json(problem.code, str(problem.sentence), status=problem.status)
     else:
+        user = getattr(request, "user", None) if problem.status != 500 else None  # whatever failed may fail again
         context: dict[str, Any] = {
             "problem": problem,
-            "connection": connection_of(request.user) if problem.status != 500 else None,
+            "connection": connection_of(user),
+            "signed_in_as": name_of(user),
             "connect_url": own_url(request, "connect"),
             "connection_url": own_url(request, "connection"),
             "next_url": next_url,

@@ -7,16 +7,19 @@ from typing import Any
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import render
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.csrf import csrf_protect, ensure_csrf_cookie
 from django.views.decorators.http import require_http_methods
 
 from ..flows import started
-from ..flows.addresses import disconnected_url, own_url, requested_next
-from ..flows.status import connection_of, state_of
-from ..flows.status import disconnect as remove_connection
+from ..flows.addresses import access_page_url, back_url, disconnected_url, own_url, requested_next
+from ..flows.disconnect import disconnect_user, is_revoked_at_thanksio
+from ..flows.status import connection_of, name_of, state_of
 from ..models import ThanksIOConnection
 from .answers import own_page, signed_in, tell, wants_json
+
+_DISCONNECTED = _("Your thanks.io account is disconnected.")
+_NOT_CONNECTED = _("No thanks.io account was connected.")
 
 
 def state_as_json(request: HttpRequest, connection: ThanksIOConnection | None) -> dict[str, Any]:
@@ -41,11 +44,15 @@ def connection(request: HttpRequest) -> HttpResponse:
     mine = connection_of(request.user)
     if wants_json(request):
         return JsonResponse(state_as_json(request, mine))
+    next_url = requested_next(request)
     context = {
         "connection": mine,
         "state": state_of(mine),
+        "signed_in_as": name_of(request.user),
+        "next_url": next_url,
+        "back_url": back_url(request, next_url),
         "connect_url": own_url(request, "connect"),
-        "disconnect_url": own_url(request, "disconnect"),
+        "disconnect_url": own_url(request, "disconnect", next_url=next_url),
     }
     return render(request, "thanksio_connect/connection.html", context)
 
@@ -63,17 +70,20 @@ def disconnect(request: HttpRequest) -> HttpResponse:
             return HttpResponseRedirect(own_url(request, "connection"))
         context = {
             "connection": mine,
+            "signed_in_as": name_of(request.user),
+            "is_revoked": is_revoked_at_thanksio(),
+            "access_page_url": access_page_url(),
             "next_url": next_url,
             "connection_url": own_url(request, "connection"),
             "disconnect_url": own_url(request, "disconnect"),
         }
         return render(request, "thanksio_connect/disconnect.html", context)
-    removed = remove_connection(request)
+    removed = disconnect_user(request.user)
     started.forget_all(request)
     if wants_json(request):
         return JsonResponse(state_as_json(request, None))
-    if removed:
-        tell(request, messages.SUCCESS, _("Your thanks.io account is disconnected."))
-    else:
-        tell(request, messages.INFO, _("No thanks.io account was connected."))
-    return HttpResponseRedirect(disconnected_url(request, next_url))
+    target = disconnected_url(request, next_url)
+    if target != own_url(request, "connection"):  # which says so by itself
+        level, text = (messages.SUCCESS, _DISCONNECTED) if removed else (messages.INFO, _NOT_CONNECTED)
+        tell(request, level, text)
+    return HttpResponseRedirect(target)

@@ -20,7 +20,7 @@ from django.test import TestCase
 
 from tests.integration.refresh import databases
 from tests.integration.refresh.databases import KIND, TOKEN_TABLE
-from tests.integration.refresh.pairs import HostError, fresh
+from tests.integration.refresh.pairs import HostError, assert_live, fresh
 from tests.integration.refresh.states import mariadb_only, postgres_only, servers_only
 from thanksio_connect.models import ConnectionTokens
 from thanksio_connect.refresh import database_facts as facts
@@ -87,10 +87,9 @@ def test_a_serializable_transaction_of_mariadb_locks_what_it_reads(database, con
             with (
                 pytest.raises(OperationalError) as caught,
                 sessions.private_session("default") as using,
-                facts.lock_wait(connections[using], 0) as begins_with,
-                connections[using].cursor() as cursor,
+                facts.executed(connections[using], f"UPDATE {TOKEN_TABLE} SET scope = %s", ["x"], lock_wait_seconds=0),
             ):
-                cursor.execute(f"{begins_with} UPDATE {TOKEN_TABLE} SET scope = 'x'")
+                pytest.fail("The row was not locked")
     assert facts.is_lock_error(caught.value)
 
 
@@ -165,7 +164,7 @@ def test_a_session_that_lost_its_autocommit_is_dropped(database):
     assert connection.get_autocommit()
 
 
-def test_a_step_has_a_savepoint_in_the_callers_transaction_and_is_one_message_outside(database):
+def test_a_step_has_a_savepoint_in_a_transaction_and_nothing_in_autocommit(database):
     with facts.own_transaction("default"):
         assert not connection.in_atomic_block
     with transaction.atomic(), facts.own_transaction("default"):
@@ -173,18 +172,24 @@ def test_a_step_has_a_savepoint_in_the_callers_transaction_and_is_one_message_ou
 
 
 @postgres_only
-@pytest.mark.parametrize("options", [{}, {"server_side_binding": True}])
-def test_the_lock_wait_ends_with_the_statement_and_its_rows_are_at_hand(database, connected, options):
+def test_where_the_server_binds_parameters_a_step_has_a_transaction(thanksio, connected, database):
+    """Then a message holds one statement, and no lock wait beside it."""
     held = connected()
-    sql = f"UPDATE {TOKEN_TABLE} SET scope = %s WHERE id = %s RETURNING current_setting('lock_timeout'), scope"
-    with databases.using({**database, "OPTIONS": options}):
+    with databases.using({**database, "OPTIONS": {"server_side_binding": True}}):
         with facts.own_transaction("default"):
-            assert connection.in_atomic_block == bool(options)
-            with facts.executed(connection, sql, ["mine", held.tokens.pk], lock_wait_seconds=0.25) as cursor:
-                assert (cursor.rowcount, cursor.fetchone()) == (1, ("250ms", "mine"))
-        with connection.cursor() as cursor:
-            cursor.execute("SHOW lock_timeout")
-            assert cursor.fetchone() == ("0",)
+            assert connection.in_atomic_block
+        assert fresh(held).get_access_token() == assert_live(thanksio, held)
+
+
+@postgres_only
+def test_a_lock_wait_of_autocommit_ends_with_its_message(database, connected):
+    connected()
+    sql = f"UPDATE {TOKEN_TABLE} SET scope = %s RETURNING scope, current_setting('lock_timeout')"
+    with facts.executed(connection, sql, ["x"], lock_wait_seconds=7) as cursor:
+        assert cursor.fetchone() == ("x", "7s")
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW lock_timeout")
+        assert cursor.fetchone() == ("0",)
 
 
 def test_between_rollback_and_autocommit_a_write_can_be_committed(database):
@@ -319,13 +324,12 @@ def test_a_wait_for_a_lock_is_bounded_and_the_error_is_told_by_its_code(database
     seconds = 1 if KIND == "mariadb" else 0.3  # MariaDB counts in whole seconds
     with somebody_has_it_locked(held):
         started = time.monotonic()
+        sql = f"UPDATE {TOKEN_TABLE} SET scope = %s"
         with (
             pytest.raises(OperationalError) as caught,
-            facts.own_transaction("default"),
-            facts.lock_wait(connection, seconds) as begins_with,
-            connection.cursor() as cursor,
+            facts.executed(connection, sql, ["mine"], lock_wait_seconds=seconds),
         ):
-            cursor.execute(f"{begins_with} UPDATE {TOKEN_TABLE} SET scope = 'mine'".strip())
+            pytest.fail("The row was not locked")
         assert 0.2 < time.monotonic() - started < seconds + 1
     assert facts.is_lock_error(caught.value)
     assert not facts.is_conflict(caught.value)

@@ -15,6 +15,7 @@ from django.contrib.auth.models import User
 from django.db import connection as database_connection
 from django.db import transaction
 
+from tests.integration.brokers import Broker
 from tests.integration.browsing import Browser
 from tests.integration.refresh.databases import TOKEN_TABLE
 from tests.integration.refresh.interruptions import WAYS, ctrl_c, later, while_asked
@@ -175,7 +176,7 @@ def test_celerys_soft_time_limit(thanksio, connected, database, tmp_path):
     """The token endpoint answers after four seconds, the task's limit is two."""
     held = connected()
     thanksio.next_token(delay=4.0)
-    project = Project(tmp_path, database, thanksio)
+    project = Project(tmp_path, database, thanksio, Broker("folder", tmp_path))
     project.send("tests.get_token", "--args", json.dumps([held.pk]))
     with project.worker():
         project.wait_for_log(r"get_token\[[^]]+\] succeeded", 1)

@@ -4,29 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
 from django.utils.translation import gettext as _
 
+from ...encryption_key import encryption_keys
 from ...flows.reencrypt import reencrypt_all
+from ..plain_command import PlainCommand
 
 
-class Command(BaseCommand):
-    """Exit status: 0 all well, 1 some tokens fit no key (they are kept as they are)."""
+class Command(PlainCommand):
+    """Exit status: 0 all well, 1 some tokens fit no key (they are kept as they are), 2 nothing could be done."""
 
     help = (
         "Encrypts every stored thanks.io token anew under the first key of FIELD_ENCRYPTION_KEY. Afterwards, once "
         "every server runs with the new list, the old keys can be removed. Safe to run at any time, and again."
     )
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def run(self, options: dict[str, Any]) -> None:
         """Run and print."""
+        encryption_keys()
         summary = reencrypt_all()
-        self.stdout.write(
+        self.say(
             _("re-encrypted %(reencrypted)d, undecryptable %(undecryptable)d, changed meanwhile %(changed_meanwhile)d")
             % vars(summary)
         )
         if summary.undecryptable:
-            raise CommandError(
+            self.fail(
                 _("Some tokens fit no key of FIELD_ENCRYPTION_KEY; they were kept. Add their key and run again."),
                 returncode=1,
             )

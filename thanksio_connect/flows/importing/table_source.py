@@ -1,0 +1,69 @@
+"""A plain table of a project's own, read by its columns' names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.utils.translation import gettext as _
+
+from .candidate import Candidate, SourceUnusable
+
+PAGE_SIZE = 500
+FIELDS = ("user", "access_token", "refresh_token", "expires_at", "scope", "account")
+
+
+@dataclass(frozen=True)
+class TableSource:
+    """``columns`` maps :data:`FIELDS` to names of columns; a field without a name is not read."""
+
+    table: str
+    columns: Mapping[str, str]
+    user_field: str = "pk"
+    using: str | None = None
+
+    def candidates(self) -> Iterator[Candidate]:
+        """One for each row, ordered by user and then the longest-lived first."""
+        fields = [field for field in FIELDS if self.columns.get(field)]
+        self._refuse_unknown_names([self.columns[field] for field in fields])
+        number = 0
+        while page := self._page(fields, number):
+            for row in page:
+                number += 1
+                values = dict(zip(fields, row, strict=True))
+                name = _("row %(number)d of %(table)s") % {"number": number, "table": self.table}
+                yield Candidate(name=name, **{"user": None, "access_token": None, **values})
+
+    def _connection(self) -> Any:
+        return connections[self.using or DEFAULT_DB_ALIAS]
+
+    def _refuse_unknown_names(self, names: list[str]) -> None:
+        connection = self._connection()
+        with connection.cursor() as cursor:
+            tables = connection.introspection.table_names(cursor, include_views=True)
+            if self.table not in tables:
+                raise SourceUnusable(_("There is no table %(table)s.") % {"table": self.table})
+            found = {each.name for each in connection.introspection.get_table_description(cursor, self.table)}
+        missing = [name for name in names if name not in found]
+        if missing:
+            text = _("The table %(table)s has no column %(missing)s. It has: %(found)s.")
+            values = {"table": self.table, "missing": ", ".join(missing), "found": ", ".join(sorted(found))}
+            raise SourceUnusable(text % values)
+
+    def _page(self, fields: list[str], offset: int) -> list[tuple[Any, ...]]:
+        """Read whole, so that nothing stays open while the caller writes."""
+        connection = self._connection()
+        quoted = [connection.ops.quote_name(self.columns[field]) for field in fields]
+        order = [connection.ops.quote_name(self.columns["user"])]
+        if self.columns.get("expires_at"):
+            order.append(f"{connection.ops.quote_name(self.columns['expires_at'])} DESC")
+        order += [each for each in quoted if each not in order]
+        sql = (
+            f"SELECT {', '.join(quoted)} FROM {connection.ops.quote_name(self.table)} "  # noqa: S608 - names of columns
+            f"ORDER BY {', '.join(order)} LIMIT {PAGE_SIZE} OFFSET {offset}"
+        )
+        with connection.cursor() as cursor:
+            cursor.execute(sql)
+            return list(cursor.fetchall())
