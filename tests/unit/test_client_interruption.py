@@ -199,5 +199,29 @@ class TestErrand:
         assert errand.wait() is True
 
     def test_runs_here_where_no_thread_can_be_had(self):
-        with mock.patch.object(threading.Thread, "start", side_effect=RuntimeError("can't start new thread")):
+        with mock.patch("_thread.start_new_thread", side_effect=RuntimeError("can't start new thread")):
             assert Errand(threading.get_ident).wait() == threading.get_ident()
+
+    def test_what_interrupts_the_start_of_the_thread_is_raised_as_it_is(self):
+        def handler(number, frame):
+            if armed:
+                raise Limit
+
+        armed, interruptions = False, 0
+        before = signal.signal(signal.SIGALRM, handler)
+        try:
+            for number in range(200):
+                errand = Errand(lambda: 17)
+                try:
+                    armed = True
+                    signal.setitimer(signal.ITIMER_REAL, (5 + number % 100) / 1e6)
+                    errand.wait()
+                    armed = False
+                except Limit:
+                    interruptions += 1
+                armed = False
+                assert errand.wait() == 17
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+        assert interruptions > 10

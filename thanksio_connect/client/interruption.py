@@ -7,6 +7,7 @@ middle of whatever line runs. They say nothing of the network. An exchange that 
 
 from __future__ import annotations
 
+import _thread
 import threading
 from collections.abc import Callable, Iterator
 from contextvars import copy_context
@@ -61,7 +62,8 @@ class Errand(Generic[T]):
         """Wait, at most so long (None: without end), and return whether the call has ended."""
         if not self._turn.locked():
             try:
-                threading.Thread(target=self._run, name="thanksio-exchange", daemon=True).start()
+                # Not threading.Thread: an interruption in the middle of its start() comes out as a KeyError.
+                _thread.start_new_thread(self._run, ())
             except RuntimeError:  # no thread can be had, or the interpreter is shutting down
                 self._run()
         while not self._is_done:
