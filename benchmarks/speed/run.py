@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 
 from benchmarks.measure import Finding
-from benchmarks.speed import cpu, fresh, refresh, table, waiters
+from benchmarks.speed import cpu, fresh, refresh, sweep, table, waiters
 from thanksio_connect.testing.remote import RemoteThanksIO
 
 
@@ -22,4 +22,7 @@ def measure(thanksio: RemoteThanksIO, *, quick: bool, only: str | None = None) -
         findings += waiters.measure(thanksio, rounds=5 if quick else 15)
     if only in (None, "table"):
         findings += table.measure(rows=20_000 if quick else 100_000)
+    if only in (None, "sweep"):
+        full = {"due": 300, "rows": 1_000_000, "waiting": 100_000}
+        findings += sweep.measure(**({"due": 100, "rows": 50_000, "waiting": 20_000} if quick else full))
     return findings

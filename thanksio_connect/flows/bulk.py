@@ -24,7 +24,7 @@ from .pace import TICK_SECONDS, Pace
 from .renew_row import renew_row
 from .selection import PAGE_SIZE, Selection, some_rows
 from .suspicion import Reason, Suspicion, invisible_rows_error, no_key_fits_error, reason_of
-from .sweep import RENEW_SECONDS, Held, SweepLease
+from .sweep import Tenure
 
 logger = logging.getLogger("thanksio_connect")
 
@@ -32,14 +32,6 @@ logger = logging.getLogger("thanksio_connect")
 LONGEST_WAIT_SECONDS = 60.0
 # So many rows by chance are asked whether the fault is theirs, too.
 ROWS_BY_CHANCE, ROWS_DRAWN = 3, 20
-
-
-class SweptElsewhere(Exception):
-    """Another sweep is at it."""
-
-    def __init__(self, held: Held) -> None:
-        self.held = held
-        super().__init__(held.holder)
 
 
 class BulkRefresh:
@@ -69,9 +61,7 @@ class BulkRefresh:
         self._workers = workers or default_workers()
         self._crew: Crew[ConnectionTokens] | None = Crew(self._workers, self._handle) if self._workers > 1 else None
         self._lock = threading.Lock()
-        self._lease: SweepLease | None = None
-        self._kept_at = 0.0
-        self._resume_after = ""
+        self._tenure = Tenure()
         self._sent = 0
         self._wait_seconds = self.pace.interval_seconds
         self._by_chance: set[str] = set()
@@ -88,7 +78,7 @@ class BulkRefresh:
         """
         oauth_config()  # credentials that are missing are missing for all
         if not self.selection.users and self.selection.keys is None:
-            self._take_lease()
+            self._tenure.begin()
         try:
             self.summary.remaining = self.selection.count()
             try:
@@ -98,39 +88,14 @@ class BulkRefresh:
                     self._crew.close()
             self._look_at_the_end()
         finally:
-            self._give_back()
+            self._end()
         if self._error is not None:
             raise self._error
         return self.summary
 
-    # The lease
-
-    def _take_lease(self) -> None:
-        taken = SweepLease.take()
-        if isinstance(taken, Held):
-            raise SweptElsewhere(taken)
-        self._lease, self._kept_at, self._resume_after = taken, now(), taken.resume_after
-
     def _keep_lease(self) -> None:
-        if self._lease is None or now() - self._kept_at < RENEW_SECONDS:
-            return
-        self._kept_at = now()
-        try:
-            is_ours = self._lease.keep(self._resume_after)
-        except (DatabaseError, InterfaceError) as error:
-            logger.warning("The sweep's lease could not be kept (%s).", type(error).__name__)
-            return
-        if not is_ours:
-            self._lease = None
+        if not self._tenure.keep():
             self._halt("another sweep")
-
-    def _give_back(self) -> None:
-        try:
-            self.pace.close()
-            if self._lease is not None:
-                self._lease.give_back(self.summary.as_dict(), self._resume_after)
-        except (DatabaseError, InterfaceError) as error:
-            logger.warning("The sweep's lease could not be given back (%s); it expires.", type(error).__name__)
 
     # The rows, in the thread that calls
 
@@ -143,7 +108,7 @@ class BulkRefresh:
             if not self.pace.wait():
                 return
             if self.selection.is_early(tokens):
-                self._resume_after = tokens.pk
+                self._tenure.resume_after = tokens.pk
             if self._crew is None:
                 self._handle(tokens)
             else:
@@ -151,7 +116,7 @@ class BulkRefresh:
         self._has_seen_all = True
 
     def _rows(self) -> Iterator[ConnectionTokens]:
-        for page in self.selection.pages(resume_after=self._resume_after):
+        for page in self.selection.pages(resume_after=self._tenure.resume_after):
             yield from page
 
     def _may_go_on(self) -> bool:
@@ -248,6 +213,13 @@ class BulkRefresh:
             self.progress(self.summary)
 
     # The end
+
+    def _end(self) -> None:
+        try:
+            self.pace.close()
+        except (DatabaseError, InterfaceError) as error:
+            logger.warning("The sweep's turns could not be given back (%s).", type(error).__name__)
+        self._tenure.end(self.summary.as_dict())
 
     def _halt(self, word: str) -> None:
         self.summary.stopped_by = self.summary.stopped_by or word

@@ -19,7 +19,7 @@ EVERY_SECONDS = 300.0
 """How often the work is dealt out, unless the schedule says otherwise."""
 # The schedule may come so much early, as a part of that time, although chunks of the last one are not done.
 EARLY = 0.1
-# A wait that is longer ends a chunk: the worker is free for others, or to stop; the next call takes account of the wait.
+# A wait that is longer ends a chunk. The worker is free for others, or to stop; the next call takes account of it.
 PATIENCE_SECONDS = 10.0
 
 Queue = Callable[[list[str], float, str], object]

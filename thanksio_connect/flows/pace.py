@@ -23,8 +23,8 @@ TICK_SECONDS = 0.5
 class Pace:
     """Keeps everybody under so many requests a minute, evenly, and still while thanks.io asks to wait.
 
-    ``ends`` is when the run's time is up. A wait that is longer than ``patience_seconds`` ends the run, too. ``tick`` is
-    called now and then while a turn is waited for.
+    ``ends`` is when the run's time is up. A wait longer than ``patience_seconds`` ends the run, too. ``tick`` is called
+    now and then while a turn is waited for.
     """
 
     def __init__(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import random
+import time
 
 from django.db import DatabaseError, InterfaceError
 
@@ -22,11 +24,26 @@ from .outcome import Outcome
 logger = logging.getLogger("thanksio_connect")
 
 
+# A session that the server ended costs one try; a server that is gone costs all.
+TRIES, PAUSE_SECONDS = 3, 0.5
+
+
 def renew_row(tokens: ConnectionTokens, *, force: bool = False) -> Outcome:
     """Renew one row unless somebody else is at it. Raises Throttled and ThanksIOConfigurationError.
 
     ``force`` tries a row whose backoff still lasts, or that is locked for a moment.
     """
+    for left in reversed(range(TRIES)):
+        try:
+            return _renew_row(tokens, force=force)
+        except (DatabaseError, InterfaceError) as error:
+            _log(tokens, type(error).__name__)
+        if left:
+            time.sleep(PAUSE_SECONDS * random.random())  # noqa: S311 - jitter, no secret
+    return Outcome.DATABASE
+
+
+def _renew_row(tokens: ConnectionTokens, *, force: bool) -> Outcome:
     version = tokens.version
     try:
         renewed = doors.renew_unless_taken(tokens, force=force)
@@ -40,13 +57,16 @@ def renew_row(tokens: ConnectionTokens, *, force: bool = False) -> Outcome:
         return _OF_CODE.get(error.code, Outcome.RECONNECT_REQUIRED)
     except TokenUndecryptable as error:
         return Outcome.UNREADABLE if error.said_by_thanksio else Outcome.UNDECRYPTABLE
-    except (ThanksIOError, DatabaseError, InterfaceError) as error:
-        code = getattr(error, "code", type(error).__name__)
-        logger.warning("thanks.io tokens of connection %s were not renewed (%s).", tokens.connection_id, code)
-        return Outcome.TRANSIENT if isinstance(error, ThanksIOError) else Outcome.DATABASE
+    except ThanksIOError as error:
+        _log(tokens, error.code)
+        return Outcome.TRANSIENT
     if renewed:
         return Outcome.REFRESHED
     return Outcome.SKIPPED if tokens.version == version else Outcome.ELSEWHERE
+
+
+def _log(tokens: ConnectionTokens, code: str) -> None:
+    logger.warning("thanks.io tokens of connection %s were not renewed (%s).", tokens.connection_id, code)
 
 
 _OF_CODE = {OTHER_CLIENT: Outcome.OTHER_CLIENT, NO_REFRESH_TOKEN: Outcome.NO_REFRESH_TOKEN}

@@ -6,6 +6,7 @@ Short statements in autocommit, on the database's clock; each is tried again whe
 from __future__ import annotations
 
 import json
+import logging
 import os
 import random
 import socket
@@ -15,14 +16,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from django.db import IntegrityError, models, router, transaction
+from django.db import DatabaseError, IntegrityError, InterfaceError, models, router, transaction
 from django.db.models import F, Q
 
+from ..client.deadline import now
 from ..fields import UTCDateTimeField
 from ..models import Sweep
 from ..refresh import database_facts as facts
 from ..refresh import sessions
 from ..refresh.token_row import new_id
+
+logger = logging.getLogger("thanksio_connect")
 
 T = TypeVar("T")
 # A holder that dies is replaced within a minute; one that lives says so several times in it.
@@ -98,6 +102,52 @@ class SweepLease:
         values: dict[str, Any] = {"lease_id": None, "lease_expires_at": None, "resume_after": resume_after}
         values |= {"finished_at": DatabaseMoment(), "counts": json.dumps(dict(counts))}
         _commit(lambda using: _rows(using).filter(lease_id=self.id).update(**values))
+
+
+class SweptElsewhere(Exception):
+    """Another sweep is at it."""
+
+    def __init__(self, held: Held) -> None:
+        self.held = held
+        super().__init__(held.holder)
+
+
+class Tenure:
+    """A lease that is kept while its sweep goes on; none for a sweep that needs none."""
+
+    def __init__(self) -> None:
+        self.resume_after = ""
+        self._lease: SweepLease | None = None
+        self._kept_at = 0.0
+
+    def begin(self) -> None:
+        """Take the lease. Raises :class:`SweptElsewhere`."""
+        taken = SweepLease.take()
+        if isinstance(taken, Held):
+            raise SweptElsewhere(taken)
+        self._lease, self._kept_at, self.resume_after = taken, now(), taken.resume_after
+
+    def keep(self) -> bool:
+        """Say now and then that the holder lives. Returns False once another sweep has taken over."""
+        if self._lease is None or now() - self._kept_at < RENEW_SECONDS:
+            return True
+        self._kept_at = now()
+        try:
+            is_ours = self._lease.keep(self.resume_after)
+        except (DatabaseError, InterfaceError) as error:
+            logger.warning("The sweep's lease could not be kept (%s).", type(error).__name__)
+            return True
+        if not is_ours:
+            self._lease = None
+        return is_ours
+
+    def end(self, counts: Mapping[str, Any]) -> None:
+        """Give the lease back."""
+        try:
+            if self._lease is not None:
+                self._lease.give_back(counts, self.resume_after)
+        except (DatabaseError, InterfaceError) as error:
+            logger.warning("The sweep's lease could not be given back (%s); it expires.", type(error).__name__)
 
 
 def wait_seconds() -> float:

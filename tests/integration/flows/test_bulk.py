@@ -46,7 +46,9 @@ def run(*args, **kwargs):
     out = io.StringIO()
     status = 0
     try:
-        call_command("refresh_thanksio_tokens", *args, "--json", "--rate", "6000", stdout=out, **kwargs)
+        call_command(
+            "refresh_thanksio_tokens", *args, "--json", "--rate", "6000", "--workers", "1", stdout=out, **kwargs
+        )
     except CommandError as error:
         status = error.returncode
     return json.loads(out.getvalue()), status
@@ -165,7 +167,7 @@ def test_tokens_that_thanksio_cannot_read_stop_the_run_if_they_are_all(connect, 
     for number in range(12):
         connect(f"user{number}")
     fault = thanksio.next_token(refuse="undecryptable", times=None)
-    summary, status = run("--workers", "1")
+    summary, status = run()
     assert (counts(summary), status) == ({"undecryptable": 6, "remaining": 6}, 2)  # three by chance
     assert (summary["stopped_by"], thanksio.count("refresh_token")) == ("configuration", 6)
     assert set(ConnectionTokens.objects.values_list("status", flat=True)) == {"connected"}
@@ -176,7 +178,7 @@ def test_tokens_that_thanksio_cannot_read_stop_nobody_else(connect, thanksio):
     for number in range(5):
         connect(f"user{number}")
     thanksio.next_token(refuse="undecryptable", times=3)
-    summary, status = run("--workers", "1")
+    summary, status = run()
     assert (counts(summary), status) == ({"refreshed": 2, "undecryptable": 3}, 1)
 
 
@@ -195,7 +197,7 @@ def test_throttling_pauses_the_run_and_then_goes_on(connect, thanksio):
     connect("a")
     connect("b")
     thanksio.next_token(status=429, headers={"Retry-After": "1"})
-    assert counts(run("--workers", "1")[0]) == {"refreshed": 1, "transient": 1}
+    assert counts(run()[0]) == {"refreshed": 1, "transient": 1}
 
 
 def test_time_budget_zero_starts_nothing(connect, thanksio):

@@ -21,9 +21,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from ...exceptions import ThanksIOConfigurationError
-from ...flows.bulk import BulkRefresh, SweptElsewhere
+from ...flows.bulk import BulkRefresh
 from ...flows.outcome import Summary
 from ...flows.selection import Selection
+from ...flows.sweep import SweptElsewhere
 from ..arguments import duration, positive, rate, workers
 
 BAR_WIDTH = 30

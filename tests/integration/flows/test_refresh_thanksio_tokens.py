@@ -17,13 +17,10 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection
 
-from tests.integration.flows.conftest import database, fleet, shared_database, thanksio, variant
 from tests.integration.refresh.databases import KIND
 from tests.integration.refresh.processes import ROOT, SHARED_SETTINGS
 from thanksio_connect.flows.sweep import SweepLease
 from thanksio_connect.models import Sweep
-
-__all__ = ["database", "fleet", "shared_database", "thanksio", "variant"]
 
 
 class Command:

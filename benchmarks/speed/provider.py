@@ -1,0 +1,48 @@
+"""A provider that costs next to nothing but the time it takes: ``python -m benchmarks.speed.provider SECONDS``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    head = await reader.readuntil(b"\r\n\r\n")
+    body = b"{}"
+    if head.startswith(b"POST"):
+        length = next(int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if b"content-length" in line)
+        await reader.readexactly(length)
+        await asyncio.sleep(float(sys.argv[1]))
+        pair = {"access_token": secrets.token_urlsafe(700), "refresh_token": secrets.token_urlsafe(500)}
+        body = json.dumps({"token_type": "Bearer", "expires_in": 3600, **pair}).encode()
+    writer.write(
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s"
+        % (len(body), body)
+    )
+    await writer.drain()
+    writer.close()
+
+
+async def _serve() -> None:
+    server = await asyncio.start_server(_answer, "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
+@contextmanager
+def slow_provider(seconds: float) -> Iterator[str]:
+    """Its address, while it runs."""
+    command = [sys.executable, "-m", "benchmarks.speed.provider", str(seconds)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
+        process.terminate()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve())
