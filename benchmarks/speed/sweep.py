@@ -196,9 +196,9 @@ def _fill(rows: int, *, due: int) -> None:
             [],
         ),
         (
-            "INSERT INTO thanksio_connect_connectiontokens (id, connection_id, access_token, refresh_token, token_type, "
-            "scope, expires_at, obtained_at, status, version, outcome_unknown, next_refresh_at, failure_count, "
-            "last_error_code) SELECT replace(gen_random_uuid()::text, '-', ''), id, "
+            "INSERT INTO thanksio_connect_connectiontokens (id, connection_id, access_token, refresh_token, "
+            "token_type, scope, expires_at, obtained_at, status, version, outcome_unknown, next_refresh_at, "
+            "failure_count, last_error_code) SELECT replace(gen_random_uuid()::text, '-', ''), id, "
             "repeat('a', 1400), "
             "repeat('r', 1000), 'Bearer', '', now() + interval '1 hour', now(), 'connected', 1, false, "
             "date_trunc('hour', now() AT TIME ZONE 'UTC') + CASE WHEN row_number() OVER () <= %s "
