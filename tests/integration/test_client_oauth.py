@@ -146,7 +146,7 @@ def test_each_failure_has_its_class_and_shows_no_secret(name, grant):
     ("hint", "error"),
     [
         ("Cannot decrypt the refresh token", TokenUndecryptable),
-        ("Token is not linked to client", ThanksIOConfigurationError),
+        ("Token is not linked to client", InvalidGrant),
     ],
 )
 def test_a_hint_decides_and_shows_no_secret(hint, error):

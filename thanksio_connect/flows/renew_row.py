@@ -6,7 +6,7 @@ import logging
 import random
 import time
 
-from django.db import DatabaseError, InterfaceError
+from django.db import DatabaseError, InterfaceError, ProgrammingError
 
 from ..exceptions import (
     NotConnected,
@@ -36,6 +36,8 @@ def renew_row(tokens: ConnectionTokens, *, force: bool = False) -> Outcome:
     for left in reversed(range(TRIES)):
         try:
             return _renew_row(tokens, force=force)
+        except ProgrammingError:  # no such table on this session's search path
+            return Outcome.GONE
         except (DatabaseError, InterfaceError) as error:
             _log(tokens, type(error).__name__)
         if left:

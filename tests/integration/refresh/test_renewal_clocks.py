@@ -84,7 +84,7 @@ def test_the_command_keeps_its_pace(thanksio, connected, clock):
 
 
 @every_clock
-def test_a_callback_that_finds_its_code_used_gives_up(thanksio, connected, clock):
+def test_a_callback_that_finds_its_code_used_waits_by_no_clock(thanksio, connected, clock):
     held = connected()
     browser = Browser()
     browser.force_login(held.user)
@@ -94,7 +94,7 @@ def test_a_callback_that_finds_its_code_used_gives_up(thanksio, connected, clock
     started = time.monotonic()
     with frozen(clock):
         answer = browser.get(callback)
-    assert answer.status_code == 409
+    assert answer.status_code == 200  # a page that comes back by itself, a few times
     assert time.monotonic() - started < 10
 
 

@@ -29,7 +29,7 @@ from tests.integration.refresh.pairs import HostError, assert_live, fresh, row, 
 from tests.integration.refresh.processes import ROOT, SHARED_SETTINGS
 from tests.integration.refresh.states import postgres_only
 from thanksio_connect.exceptions import ThanksIOConfigurationError
-from thanksio_connect.models import ThanksIOConnection
+from thanksio_connect.models import ConnectionTokens, ThanksIOConnection
 
 pytestmark = postgres_only
 
@@ -295,9 +295,9 @@ def test_a_row_that_was_removed_meanwhile_is_skipped_by_the_worker_threads(thank
     due(*held)
     pages = []
 
-    def page(selection, limit=None):
+    def page(selection, **options):
         pages.append(True)
-        found = list(selection.rows())
+        found = list(ConnectionTokens.objects.select_related("connection"))
         ThanksIOConnection.objects.filter(pk=held[0].pk).delete()
         yield found
 
