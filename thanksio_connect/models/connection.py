@@ -124,9 +124,9 @@ class ThanksIOConnection(models.Model):
         doors.renew(self._tokens_to_use(), force=force)
 
     def _tokens_to_use(self) -> ConnectionTokens:
-        if self._tokens is None:
+        if (tokens := self._tokens) is None:
             raise ReconnectRequired(code="no_tokens")
-        return self._tokens
+        return tokens
 
     def disconnect(self) -> None:
         """Delete the connection; sends ``disconnected`` after the commit. A refresh in flight can't bring it back.
