@@ -82,4 +82,8 @@ class Broker:
             "CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS": False,
         }
         if kind == "redis":  # what a dead worker had is given out again after so long
-            self.settings["CELERY_BROKER_TRANSPORT_OPTIONS"] = {"visibility_timeout": 5}
+            self.settings["CELERY_BROKER_TRANSPORT_OPTIONS"] = {
+                "visibility_timeout": 5,
+                "unacked_restore_interval": 1,
+                "unacked_restore_throttle": 1,
+            }

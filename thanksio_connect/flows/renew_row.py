@@ -25,7 +25,7 @@ logger = logging.getLogger("thanksio_connect")
 
 
 # A session that the server ended costs one try; a server that is gone costs all.
-TRIES, PAUSE_SECONDS = 3, 0.5
+TRIES, PAUSE_SECONDS = 2, 0.5
 
 
 def renew_row(tokens: ConnectionTokens, *, force: bool = False) -> Outcome:

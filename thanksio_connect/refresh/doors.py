@@ -74,7 +74,7 @@ def renew_unless_taken(tokens: Tokens, *, force: bool = False) -> bool:
     request = Request(is_needed=False, has_expired=schedule.is_expired(tokens), force=force)
     alias = router.db_for_write(type(cast("models.Model", tokens)), instance=tokens)
     waits = facts.has_one_writer(alias) and not facts.in_transaction(alias)
-    current = Renewal(tokens, request, is_urgent=force or waits).run()
+    current = Renewal(tokens, request, is_urgent=force or waits, outlives_sessions=True).run()
     return current is not None and current.renewed
 
 

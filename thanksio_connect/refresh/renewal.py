@@ -21,7 +21,7 @@ from ..client.interruption import Errand
 from ..client.tokens import Secret, TokenSet
 from ..conf import oauth_client, transport_config
 from ..exceptions import OutcomeUnknown, ReconnectRequired, ThanksIOConfigurationError, ThanksIOError
-from . import announcements, protocol, schedule
+from . import announcements, protocol, schedule, sessions
 from .places import Place, choose
 from .protocol import Claim, Conclude, Current, Fail, Load, Pause, Post, Release, Request, Store
 from .statements import Stored
@@ -57,12 +57,16 @@ class Tokens(schedule.Tokens, Protocol):
 
 
 class Renewal:
-    """One run. ``is_urgent``: nothing but a new token helps the caller, or it asked for one."""
+    """One run. ``is_urgent``: nothing but a new token helps the caller, or it asked for one.
 
-    def __init__(self, tokens: Tokens, request: Request, *, is_urgent: bool) -> None:
+    ``outlives_sessions``: a claim whose session dies is tried again although the caller is in no hurry.
+    """
+
+    def __init__(self, tokens: Tokens, request: Request, *, is_urgent: bool, outlives_sessions: bool = False) -> None:
         self.tokens = tokens
         self.request = request
         self.is_urgent = is_urgent
+        self.outlives_sessions = outlives_sessions
         model = type(cast("models.Model", tokens))
         self.alias = router.db_for_write(model, instance=tokens)
         self.key = Key(model, tokens.pk, tokens.connection_id, tokens.version)
@@ -85,6 +89,8 @@ class Renewal:
         if place is None:
             return None
         self.place = place
+        if self.outlives_sessions:
+            place.claim_budget_seconds = sessions.STEP_BUDGET_SECONDS
         conversation = protocol.renewal(self.key.version, replace(self.request, may_wait=place.may_wait))
         result: Any = None
         try:

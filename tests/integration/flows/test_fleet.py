@@ -206,5 +206,6 @@ class TestADroppedSession:
         finally:
             done.set()
             thread.join()
+            connection.close()  # perhaps it was ended last
         assert (counts(summary), status) == ({"refreshed": 60}, 0)
         assert some.posts() == 60
