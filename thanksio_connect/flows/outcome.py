@@ -91,11 +91,6 @@ class Summary:
         """Whether rows are still due and none was renewed."""
         return not self.refreshed and bool(self.failed + self.remaining + self.skipped - self.elsewhere)
 
-    @property
-    def needs_attention(self) -> bool:
-        """Whether some row could not be renewed, or none of what was due was."""
-        return bool(self.failed) or self.renewed_nothing
-
     def as_dict(self) -> dict[str, Any]:
         """For ``--json``."""
         return asdict(self)

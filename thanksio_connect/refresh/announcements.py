@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Any, cast
 
 from django.core.exceptions import ObjectDoesNotExist
@@ -27,16 +26,19 @@ def reconnect_required(tokens: Any, row: Row | None, duration_seconds: float) ->
 
 
 def failure(tokens: Any, error: Exception, duration_seconds: float) -> None:
-    """Say that thanks.io was asked and no new pair came of it. The connection may be gone, or the database."""
-    with suppress(DatabaseError, InterfaceError, ObjectDoesNotExist):
-        _announce(signals.refresh_failed, tokens, getattr(error, "code", DATABASE), duration_seconds)
+    """Say that thanks.io was asked and no new pair came of it."""
+    _announce(signals.refresh_failed, tokens, getattr(error, "code", DATABASE), duration_seconds)
 
 
 def _announce(signal: Signal, tokens: Any, outcome: str, duration_seconds: float) -> None:
     """Send a signal; a receiver that raises is logged by Django and harms nothing.
 
-    The sender is the model that the tokens belong to, whatever subclass or proxy of it the caller holds.
+    The sender is the model that the tokens belong to, whatever subclass or proxy of it the caller holds. Where the
+    connection is gone, or can't be read, there is nothing to tell of: no outcome of a renewal depends on it.
     """
     sender = cast("models.Model", tokens)._meta.get_field("connection").related_model
-    connection = tokens.connection
+    try:
+        connection = tokens.connection
+    except (DatabaseError, InterfaceError, ObjectDoesNotExist):
+        return
     signal.send_robust(sender=sender, connection=connection, outcome=outcome, duration_seconds=duration_seconds)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from typing import Any, cast
 
-from django.db import DatabaseError, InterfaceError, ProgrammingError, models, router
+from django.db import DatabaseError, InterfaceError, models, router
 
 from ..client.tokens import Secret
 from ..exceptions import (
@@ -93,18 +93,6 @@ def reread(tokens: Any) -> bool:
         row = statements.load_of_connection(using, model, tokens.connection_id)
     if row is not None and (row.values["id"] != tokens.pk or row.version >= tokens.version):
         tokens.adopt(row.values)
-    return row is not None
-
-
-def is_visible(tokens: Any) -> bool:
-    """Whether this thread's database session sees the row: not without the tenant, role or variable that it needs."""
-    model = type(cast("models.Model", tokens))
-    alias = router.db_for_write(model, instance=tokens)
-    try:
-        with sessions.callers_connection(alias) as using:
-            row = statements.load_of_connection(using, model, tokens.connection_id)
-    except ProgrammingError:  # no such table on its search path
-        return False
     return row is not None
 
 
