@@ -101,7 +101,7 @@ def newest(tree: Path) -> Iterable[Part]:
     """Style, types, layers, docs, the wheel; then the database servers, with the newest Python and Django."""
     binaries, python = NEWEST / "bin", NEWEST / "bin" / "python"
     yield axe("second")
-    yield venv(NEWEST, "3.13", "test,databases,lint,docs,release")
+    yield venv(NEWEST, "3.13", "test,databases,lint,docs,release,bench")
     NEWEST_IS_INSTALLED.set()
     yield Part("style: ruff check", [binaries / "ruff", "check", "."])
     yield Part("style: ruff format", [binaries / "ruff", "format", "--check", "--diff", "."])
