@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db import connections, transaction
+from django.db import DatabaseError, InterfaceError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 try:
@@ -81,9 +81,11 @@ def drop_if_dead(connection: BaseDatabaseWrapper) -> None:
     """Let the caller's next query, which is outside any transaction, open a new session if this one is gone.
 
     A session that dies between COMMIT and the switch back to autocommit leaves Django's connection without autocommit,
-    and the next ``atomic()`` on it would be entered only halfway, and never left.
+    and the next ``atomic()`` on it would be entered only halfway, and never left; so does an interruption.
     """
-    if connection.connection is not None and not (connection.autocommit and connection.is_usable()):
+    is_clean = connection.autocommit and not connection.in_atomic_block
+    if connection.connection is not None and not (is_clean and connection.is_usable()):
+        connection.in_atomic_block = False
         connection.close()
 
 
@@ -93,10 +95,30 @@ def own_transaction(alias: str) -> AbstractContextManager[object]:
     Where PostgreSQL's parameters are bound by the server, a message holds one statement, and no lock wait beside it.
     """
     connection = connections[alias]
-    binds_on_server = connection.vendor == "postgresql" and connection.settings_dict["OPTIONS"].get(
-        "server_side_binding"
-    )
-    return transaction.atomic(using=alias) if binds_on_server or in_transaction(alias) else nullcontext()
+    if in_transaction(alias):
+        return _own_savepoint(connection)
+    binds_on_server = connection.settings_dict["OPTIONS"].get("server_side_binding")
+    return transaction.atomic(using=alias) if binds_on_server and connection.vendor == "postgresql" else nullcontext()
+
+
+@contextmanager
+def _own_savepoint(connection: BaseDatabaseWrapper) -> Iterator[None]:
+    """A savepoint that is no block of Django's.
+
+    An interruption in the middle of ``Atomic.__enter__`` leaves a savepoint on Django's list for good: the caller's
+    own ``atomic()`` then takes itself for an inner one, and never commits.
+    """
+    name = connection.savepoint()
+    try:
+        yield
+    except BaseException:
+        try:
+            with connection.wrap_database_errors:
+                connection.savepoint_rollback(name)
+        except (DatabaseError, InterfaceError):
+            connection.needs_rollback = connection.in_atomic_block  # as atomic() has it
+        raise
+    connection.savepoint_commit(name)
 
 
 def commit_after_rollback(connection: BaseDatabaseWrapper) -> None:

@@ -127,8 +127,8 @@ def callers_connection(alias: str) -> Iterator[str]:
         # On a dead session a savepoint fails with the driver's own error, which Django has not wrapped.
         with translated(), connection.wrap_database_errors, kept, facts.own_transaction(alias):
             yield alias
-    except LOST_IN_TRANSIT:
-        if not nested:
+    except BaseException as error:
+        if not nested and not isinstance(error, ThanksIOError):
             facts.drop_if_dead(connection)
         raise
 

@@ -6,9 +6,11 @@ a foreign exception that passes for an outcome of the renewal.
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
-from contextlib import nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
+from itertools import count
 
 import pytest
 from django.contrib.auth.models import Group
@@ -23,7 +25,8 @@ from tests.integration.refresh.pairs import HostError, assert_live, fresh, row
 from tests.integration.refresh.states import every_variant, mariadb_only, postgres_only, servers_only
 from tests.integration.refresh.test_places import lives_for_a_short_while
 from thanksio_connect.models import ThanksIOConnection
-from thanksio_connect.refresh import sessions
+from thanksio_connect.refresh import sessions, statements
+from thanksio_connect.refresh.token_row import Key
 
 # Pools, routers, drivers
 
@@ -296,3 +299,55 @@ def test_an_exhausted_private_session_is_waited_for_no_longer_than_its_caller_al
         with pytest.raises(OperationalError), sessions.private_session("default", patience_seconds=0.3):
             pytest.fail("There was a connection")
         assert time.monotonic() - started < 1.5
+
+
+# Interruptions in the middle of the engine's own bookkeeping
+
+
+class Interrupted(BaseException):
+    """What a time limit raises into the thread."""
+
+
+@contextmanager
+def interrupted_at(number: int):
+    """Raise into the thread where Python looks for signals: when the so-and-so-many-th function begins or ends."""
+    left = number
+
+    def trace(frame, event, _arg):
+        nonlocal left
+        if not frame.f_globals.get("__name__", "").startswith(("django.db", "thanksio_connect", "contextlib")):
+            return None
+        frame.f_trace_lines = False
+        if left > 0 and event != "exception":
+            left -= 1
+            if not left:
+                raise Interrupted
+        return trace
+
+    sys.settrace(trace)
+    try:
+        yield lambda: left == 0
+    finally:
+        sys.settrace(None)
+
+
+@pytest.mark.parametrize("is_nested", [True, False], ids=["in a transaction", "in autocommit"])
+def test_an_interruption_anywhere_leaves_the_callers_blocks_as_they_were(connected, is_nested):
+    """A savepoint that stays on Django's list makes the caller's atomic() an inner one: it never commits."""
+    held = connected()
+    key = Key(type(held.tokens), held.tokens.pk, held.pk, held.tokens.version)
+    for number in count(1):
+        with transaction.atomic() if is_nested else nullcontext():
+            with suppress(Interrupted), interrupted_at(number) as was_interrupted:
+                with sessions.callers_connection("default") as using:
+                    statements.load(using, key)
+            assert len(connection.atomic_blocks) == is_nested
+            assert connection.savepoint_ids == []
+            connection.needs_rollback = False
+            Group.objects.create(name=f"group {number}")
+        assert not connection.in_atomic_block
+        assert connection.get_autocommit()
+        if not was_interrupted():
+            break
+    assert number > 50
+    assert Group.objects.filter(name__startswith="group ").count() == number
