@@ -223,10 +223,14 @@ def test_frames_of_ours_hold_no_secret_in_the_middle_of_the_exchange(thanksio):
     thread = threading.Thread(target=open_callback)
     thread.start()
     held.wait_reached()
-    threads = [thread, *(each for each in threading.enumerate() if each.name == "thanksio-exchange")]
 
     def frames():
-        return [frame for each in threads for frame in stack_of(sys._current_frames()[each.ident])]
+        """Of the view's thread, and of the one that the exchange has to itself."""
+        stacks = [stack_of(frame) for frame in sys._current_frames().values()]
+        return [frame for stack in stacks for frame in stack if is_of_the_callback(stack)]
+
+    def is_of_the_callback(stack):
+        return any(frame.f_code.co_filename.endswith(("interruption.py", "views.py")) for frame in stack)
 
     while any(frame.f_code.co_name == "send" for frame in frames() if frame.f_code.co_filename.endswith("deadline.py")):
         time.sleep(0.01)  # the server has the request before the socket's write has returned

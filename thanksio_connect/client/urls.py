@@ -56,22 +56,27 @@ def join_api_url(api_url: str, path: str) -> str:
         raise ValueError("The path must start with a single slash, such as '/mailing-lists/'.")
     else:
         url = f"{base}/{path.removeprefix('/')}"
-    try:
-        target, root = urlsplit(url), urlsplit(base)
-        same_origin = _origin(target) == _origin(root)
-    except ValueError:
-        same_origin = False
-    if not same_origin or not f"{target.path}/".startswith(f"{root.path}/"):
+    if not _is_below(url, base):
         raise ValueError(
             "The URL is not below THANKSIO_API_URL, so the access token is not sent to it. "
             "Give the path instead, such as '/mailing-lists/', with params={'page': 2} for another page."
         )
-    decoded = unquote(target.path)
+    path = urlsplit(url).path
+    decoded = unquote(path)
     if _UNSAFE.search(decoded) or "@" in decoded or {".", ".."} & set(decoded.split("/")):
         raise ValueError("The path must not have '.' or '..' segments, '@', backslashes or control characters.")
-    if _HIDDEN.search(target.path):
+    if _HIDDEN.search(path):
         raise ValueError("The path must not have an encoded slash ('%2F') or an encoded percent sign ('%25').")
     return url
+
+
+def _is_below(url: str, base: str) -> bool:
+    """Whether the URL has the base's origin, and its path at the start."""
+    try:
+        target, root = urlsplit(url), urlsplit(base)
+        return _origin(target) == _origin(root) and f"{target.path}/".startswith(f"{root.path}/")
+    except ValueError:
+        return False
 
 
 def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:

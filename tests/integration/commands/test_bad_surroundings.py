@@ -66,7 +66,7 @@ def test_a_file_that_can_not_be_opened(command, tmp_path):
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
 def test_a_server_that_is_down(command, tmp_path):
-    pytest.importorskip("psycopg")
+    pytest.importorskip("psycopg", reason="needs PostgreSQL's driver")
     down = {"THANKSIO_TEST_DATABASE": "postgres", "POSTGRES_PORT": str(free_port()), "THANKSIO_TEST_SQLITE_FILE": ""}
     result = run(command, tmp_path, **down)
     assert result.returncode == 2

@@ -169,7 +169,7 @@ def test_a_fleet_with_poison_of_every_kind_needs_little_more_than_the_healthy_al
 class TestADroppedSession:
     """The server ends sessions: a restart, a time limit on idle ones, an administrator."""
 
-    pytestmark = pytest.mark.skipif(connection.vendor == "sqlite", reason="needs a server that can end sessions")
+    pytestmark = pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has no sessions that end")
 
     def kill(self) -> None:
         with connection.cursor() as cursor:

@@ -331,6 +331,11 @@ def interrupted_at(number: int):
         sys.settrace(None)
 
 
+def load_as_a_step(key):
+    with sessions.callers_connection("default") as using:
+        statements.load(using, key)
+
+
 @pytest.mark.parametrize("is_nested", [True, False], ids=["in a transaction", "in autocommit"])
 def test_an_interruption_anywhere_leaves_the_callers_blocks_as_they_were(connected, is_nested):
     """A savepoint that stays on Django's list makes the caller's atomic() an inner one: it never commits."""
@@ -339,8 +344,7 @@ def test_an_interruption_anywhere_leaves_the_callers_blocks_as_they_were(connect
     for number in count(1):
         with transaction.atomic() if is_nested else nullcontext():
             with suppress(Interrupted), interrupted_at(number) as was_interrupted:
-                with sessions.callers_connection("default") as using:
-                    statements.load(using, key)
+                load_as_a_step(key)
             assert len(connection.atomic_blocks) == is_nested
             assert connection.savepoint_ids == []
             connection.needs_rollback = False
