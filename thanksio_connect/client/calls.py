@@ -20,7 +20,7 @@ from .paths import fill, loggable
 from .rate_limit import Pacer, RateLimit, read_rate_limit
 from .retries import RetryPolicy
 from .tokens import Secret
-from .transport import MIB, Response, Transport, load_json, parse_retry_after
+from .transport import MIB, Response, Reuse, Transport, load_json, parse_retry_after
 from .urls import join_api_url
 
 logger = logging.getLogger("thanksio_connect.api")
@@ -194,6 +194,7 @@ class Caller:
                 json=request.json,
                 auth=BearerAuth(access_token),
                 max_body_bytes=MAX_BODY_BYTES,
+                reuse=Reuse.REPEATABLE if request.is_read else Reuse.NEVER,
             )
         except NotSent as error:
             return error

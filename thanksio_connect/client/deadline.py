@@ -52,6 +52,8 @@ class Exchange:
         self.has_begun = False  # to connect; stays so if a mock answers
         self.sent = False
         self.is_too_large = False
+        self.is_answered = False
+        self._is_on_a_new_connection = False
         self._ends_at = now() + total_seconds
         self._read_timeout_seconds = read_timeout_seconds
         self._bytes_left = max_bytes
@@ -89,14 +91,21 @@ class Exchange:
         else:
             self.allow(sock, self._read_timeout_seconds)
 
+    @property
+    def met_a_dead_connection(self) -> bool:
+        """Whether the request went over a kept connection, and not a byte came back."""
+        return self.sent and self.has_begun and not self._is_on_a_new_connection and not self.is_answered
+
     def before_sending(self, sock: Any) -> None:
         """From here on thanks.io may have acted on the request."""
+        self._sock = sock
         self.allow(sock)
-        self.sent = True
+        self.has_begun = self.sent = True
 
     def connected(self, sock: Any, *, is_watched: bool) -> None:
         """Note the socket. Where the request itself passes unseen, it counts as sent from here on."""
         self._sock = sock
+        self._is_on_a_new_connection = True
         if self.is_over:
             raise TimeoutError("deadline")
         self.sent = self.sent or not is_watched
@@ -104,6 +113,7 @@ class Exchange:
     def received(self, count: int) -> None:
         """Count bytes as they came from the network; raises TooLarge."""
         self._bytes_left -= count
+        self.is_answered = self.is_answered or count > 0
         if self._bytes_left < 0:
             self.too_large()
 

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from ..exceptions import InvalidGrant, InvalidTokenResponse, OAuthError
 from .token_response import Grant, read_token_response
 from .tokens import Secret, TokenSet
-from .transport import Transport
+from .transport import Reuse, Transport
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class OAuthClient:
         InvalidTokenResponse, NotSent, OutcomeUnknown, Throttled, and ThanksIOConfigurationError if thanks.io
         refuses the client.
         """
-        return self._post("refresh_token", {"refresh_token": refresh_token})
+        return self._post("refresh_token", {"refresh_token": refresh_token}, reuse=Reuse.LATELY)
 
     def revoke(self, token: Secret, token_type_hint: str) -> None:
         """Tell thanks.io that a token is no longer needed (RFC 7009 2.1). An unknown token is no error (2.2).
@@ -97,10 +97,10 @@ class OAuthClient:
         """In the body, as thanks.io documents it."""
         return {"client_id": self.config.client_id, "client_secret": self.config.client_secret}
 
-    def _post(self, grant: Grant, form: dict[str, str | Secret]) -> TokenSet:
+    def _post(self, grant: Grant, form: dict[str, str | Secret], *, reuse: Reuse = Reuse.NEVER) -> TokenSet:
         form = {"grant_type": grant} | self._credentials() | form
         # The answer is no local variable, because the traceback of an error would keep it.
-        return read_token_response(self.transport.send("POST", self.config.token_url, form=form), grant)
+        return read_token_response(self.transport.send("POST", self.config.token_url, form=form, reuse=reuse), grant)
 
 
 def new_code_verifier() -> Secret:

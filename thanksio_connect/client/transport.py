@@ -6,9 +6,10 @@ import functools
 import json as jsonlib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http.cookiejar import DefaultCookiePolicy
 from importlib import metadata
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,17 +17,19 @@ from urllib.parse import urlsplit
 import requests
 from requests.auth import AuthBase
 
-from ..exceptions import ThanksIOConfigurationError
+from ..exceptions import OutcomeUnknown, ThanksIOConfigurationError
+from . import kept
 from .answer import Response, read_answer
 from .auth import NoAuth
 from .deadline import DeadlineAdapter, Exchange, current_exchange
 from .deadline import holds as deadline_holds
 from .interruption import Errand
+from .kept import Reuse
 from .outcome import failure_of, outcome_of
 from .tokens import Secret
 from .urls import is_loopback, is_secure_url
 
-__all__ = ["MIB", "Response", "Transport", "TransportConfig", "load_json", "parse_retry_after"]
+__all__ = ["MIB", "Response", "Reuse", "Transport", "TransportConfig", "load_json", "parse_retry_after"]
 
 MIB = 1024 * 1024
 LONGEST_RETRY_AFTER_SECONDS = 3600.0
@@ -68,7 +71,7 @@ def load_json(body: bytes, **options: Any) -> tuple[Any, bool]:
 
 
 class Transport:
-    """Sends HTTP requests, each over a new connection: a stale kept-alive one would leave outcomes open.
+    """Sends HTTP requests, one at a time over a connection, which is used again as far as the request allows.
 
     Each goes through a ``requests.Session`` by the way that everybody takes, so that whatever a test patches there
     takes effect. ``requests.post`` and its like are not on that way: while they are replaced, nothing is sent to
@@ -89,8 +92,12 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         auth: AuthBase | None = None,
         max_body_bytes: int | None = None,
+        reuse: Reuse = Reuse.NEVER,
     ) -> Response:
         """Send once, read the whole answer, whatever its status. Follows no redirect, reads no ``.netrc``.
+
+        ``reuse``: whether a connection that was opened before will do. Only what is ``REPEATABLE`` is sent again, over
+        a new one, if the old one turned out to be dead.
 
         Proxies and CA bundles are the environment's; plain http (to loopback hosts only) goes past proxies.
         Raises NotSent before a byte of the request was sent, OutcomeUnknown after (code ``too_large`` over
@@ -101,18 +108,23 @@ class Transport:
         """
         _refuse(method, url)
         body = None if json is None else jsonlib.dumps(json, allow_nan=False).encode()
-        request = _Request(method, url, form, body, params, headers or {}, auth or NoAuth())
+        request = _Request(method, url, form, body, params, headers or {}, auth or NoAuth(), reuse)
         limit = self.config.max_body_bytes if max_body_bytes is None else max_body_bytes
-        exchange = Exchange(
+        exchange = self._new_exchange(limit)
+        attempt = self._attempt if deadline_holds() else self._attempt_aside
+        result = attempt(request, exchange, limit)
+        if reuse is Reuse.REPEATABLE and exchange.met_a_dead_connection and _is_unknown(result):
+            result = attempt(replace(request, reuse=Reuse.NEVER), self._new_exchange(limit), limit)
+        if isinstance(result, Response):
+            return result
+        raise result  # outside every except block: no __context__
+
+    def _new_exchange(self, limit: int) -> Exchange:
+        return Exchange(
             total_seconds=self.config.total_deadline_seconds,
             read_timeout_seconds=self.config.read_timeout_seconds,
             max_bytes=limit + _HEADER_ALLOWANCE_BYTES,
         )
-        attempt = self._attempt if deadline_holds() else self._attempt_aside
-        result = attempt(request, exchange, limit)
-        if isinstance(result, Response):
-            return result
-        raise result  # outside every except block: no __context__
 
     def _attempt(self, request: _Request, exchange: Exchange, limit: int) -> Response | BaseException:
         token = current_exchange.set(exchange)
@@ -134,20 +146,38 @@ class Transport:
         return errand.wait() if has_ended else failure_of(TimeoutError(), exchange)
 
     def _exchange(self, request: _Request, exchange: Exchange, limit: int) -> Response:
-        session = requests.Session()
+        parts = urlsplit(request.url)
+        origin = parts.scheme, parts.netloc
+        session = kept.take(origin, request.reuse) or _new_session(is_plain=parts.scheme == "http")
+        is_kept = False
         try:
-            is_plain = request.url.lower().startswith("http:")
-            session.mount("http://" if is_plain else "https://", DeadlineAdapter())
-            session.trust_env = not is_plain
-            # Even if it is not to follow a redirect, requests looks where it leads, and reads its body without a limit.
-            session.resolve_redirects = _no_redirects  # type: ignore[method-assign]
             response = request.send(
                 session, timeout=(self.config.connect_timeout_seconds, self.config.read_timeout_seconds)
             )
             exchange.sent = True
-            return read_answer(response, exchange, limit)
+            answer = read_answer(response, exchange, limit)
+            is_kept = request.reuse is not Reuse.NEVER
         finally:
-            session.close()
+            if is_kept:
+                kept.give_back(origin, session)
+            else:
+                session.close()
+        return answer
+
+
+def _new_session(*, is_plain: bool) -> requests.Session:
+    session = requests.Session()
+    session.mount("http://" if is_plain else "https://", DeadlineAdapter())
+    session.trust_env = not is_plain
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
+    # Even if it is not to follow a redirect, requests looks where it leads, and reads its body without a limit.
+    session.resolve_redirects = _no_redirects  # type: ignore[method-assign]
+    return session
+
+
+def _is_unknown(result: Response | BaseException) -> bool:
+    """Whether the connection broke; a time-out is not waited for twice."""
+    return isinstance(result, OutcomeUnknown) and result.code == OutcomeUnknown.code
 
 
 def _refuse(method: str, url: str) -> None:
@@ -188,6 +218,7 @@ class _Request:
     params: Mapping[str, Any] | None
     headers: Mapping[str, str]
     auth: AuthBase
+    reuse: Reuse
 
     def send(self, session: requests.Session, **options: Any) -> Any:
         """Send by the session's method for the verb. (``session.post`` calls ``request``, and that calls ``send``.)"""
@@ -213,7 +244,7 @@ class _Request:
         return {
             "Accept": "application/json",
             "Accept-Encoding": "gzip, deflate",  # what the size limit was tried with
-            "Connection": "close",
+            "Connection": "close" if self.reuse is Reuse.NEVER else "keep-alive",
             "User-Agent": USER_AGENT,
             **({} if self.body is None else {"Content-Type": "application/json"}),
             **self.headers,

@@ -108,7 +108,7 @@ def _own_savepoint(connection: BaseDatabaseWrapper) -> Iterator[None]:
     An interruption in the middle of ``Atomic.__enter__`` leaves a savepoint on Django's list for good: the caller's
     own ``atomic()`` then takes itself for an inner one, and never commits.
     """
-    name = connection.savepoint()
+    name: Any = connection.savepoint()
     try:
         yield
     except BaseException:

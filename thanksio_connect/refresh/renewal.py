@@ -10,7 +10,8 @@ import logging
 import random
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar, cast
 
@@ -91,42 +92,45 @@ class Renewal:
         self.place = place
         if self.outlives_sessions:
             place.claim_budget_seconds = sessions.STEP_BUDGET_SECONDS
+        # What does a step, by its kind; the steps' docstrings name the results.
+        self.perform: dict[type, Callable[[Any], Any]] = {
+            Load: place.load,
+            Claim: place.claim,
+            Pause: self.pause,
+            Post: self.post,
+            Store: self.store,
+            Fail: lambda step: self.tidy(place.fail, step),
+            Release: lambda step: self.tidy(place.release, step),
+            Conclude: self.conclude,
+        }
         conversation = protocol.renewal(self.key.version, replace(self.request, may_wait=place.may_wait))
         result: Any = None
-        try:
+        with self.seen_through():
             while True:
-                step = conversation.send(result)
+                try:
+                    step = conversation.send(result)
+                except StopIteration as stop:
+                    self.seen = stop.value.row
+                    return cast("Current", stop.value)
                 result = self.perform[type(step)](step)
                 if isinstance(row := getattr(result, "row", result), Row):
                     self.seen = row
-        except StopIteration as stop:
-            current = cast("Current", stop.value)
-            self.seen = current.row
-            return current
+
+    @contextmanager
+    def seen_through(self) -> Iterator[None]:
+        """Whatever ends the conversation: no answer is dropped, the instance is up to date, and the project is told."""
+        try:
+            yield
         except BaseException as error:
             # Broken off by an interruption, or by a step that failed while there is an answer to take care of.
             if self.exchange is not None or not isinstance(error, OWN_ERRORS):
-                self.see_through()
+                self.finish_despite_interruptions()
             self.announce_failure(error)
             raise
         finally:
             self.adopt(self.seen)
             if self.has_concluded:
                 announcements.reconnect_required(self.tokens, self.seen, self.duration_seconds)
-
-    @property
-    def perform(self) -> dict[type, Callable[[Any], Any]]:
-        """What does a step, by its kind; the steps' docstrings name the results."""
-        return {
-            Load: self.place.load,
-            Claim: self.place.claim,
-            Pause: self.pause,
-            Post: self.post,
-            Store: self.store,
-            Fail: lambda step: self.tidy(self.place.fail, step),
-            Release: lambda step: self.tidy(self.place.release, step),
-            Conclude: self.conclude,
-        }
 
     def adopt(self, row: Row | None) -> None:
         """Bring the instance up to date, never back."""
@@ -205,7 +209,7 @@ class Renewal:
         self.exchange = None
         return self.place.load(Load())
 
-    def see_through(self) -> None:
+    def finish_despite_interruptions(self) -> None:
         """Something was raised into this thread: await the exchange under way, and store what it brings."""
         keyboard_interrupts = 0
         for _interruption in range(INTERRUPTIONS):

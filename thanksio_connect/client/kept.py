@@ -1,0 +1,76 @@
+"""Connections that are used again: within seconds, by one request at a time, in the process that opened them.
+
+A server or a balancer may drop an idle connection without a word, so one that idled for longer is closed, not used.
+Which request may go over a kept one at all is :class:`Reuse`. There is no lock: taking and giving back are single
+operations of a deque, and an interruption between them costs a connection.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import socket
+from collections import deque
+from enum import Enum
+
+import requests
+from urllib3.util import connection as urllib3_connection
+
+from .deadline import holds, now
+
+LIMIT = 64
+"""So many idle connections to one origin, at most."""
+
+
+class Reuse(Enum):
+    """For how many seconds a connection may have idled that a request goes over."""
+
+    NEVER = 0.0
+    """What must not be sent twice: a connection that died unnoticed would leave its outcome open."""
+    LATELY = 1.0
+    """What may be sent once more, at a price."""
+    REPEATABLE = 4.0
+    """What may be sent again: it is, over a new connection, if the kept one turns out to be dead."""
+
+
+_idle: dict[tuple[str, str], deque[tuple[float, object, requests.Session]]] = {}
+
+
+def take(origin: tuple[str, str], reuse: Reuse) -> requests.Session | None:
+    """Return a session with an open connection to the origin (scheme, host and port), if one idled shortly enough."""
+    while reuse is not Reuse.NEVER and (idle := _idle.get(origin)):
+        try:
+            since, surroundings, session = idle.pop()
+        except IndexError:  # another thread was faster
+            return None
+        if surroundings == _surroundings() and now() - since <= reuse.value and holds():
+            return session
+        session.close()
+    return None
+
+
+def give_back(origin: tuple[str, str], session: requests.Session) -> None:
+    """Keep the session for the next request, its answer read to the end."""
+    idle = _idle.setdefault(origin, deque())
+    if not holds() or len(idle) >= LIMIT:
+        session.close()
+        return
+    idle.append((now(), _surroundings(), session))
+
+
+def close_all() -> None:
+    """Close what idles."""
+    while _idle:
+        for _since, _surroundings_then, session in _idle.popitem()[1]:
+            session.close()
+
+
+def _surroundings() -> object:
+    """What a test replaces so that nothing reaches the network; a connection of before would go past it."""
+    return os.getpid(), requests.Session, socket.socket, urllib3_connection.create_connection
+
+
+# A child process shares its parent's sockets, and must not speak over them.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=close_all)
+atexit.register(close_all)
