@@ -18,7 +18,9 @@ from parts import REPOSITORY, SCRATCH, Part, Result, kill_all
 CI = REPOSITORY / ".ci"
 NEWEST = SCRATCH / "v313"
 # Tests that have nothing to do with the database of the test settings.
-NO_DATABASE = ("--ignore-glob=*/test_client_*", "--ignore-glob=*/test_sandbox*", "--ignore-glob=*/test_testing_*")
+NO_DATABASE = tuple(
+    f"--ignore-glob=*/test_{name}" for name in ("client_*", "sandbox*", "testing_*", "bad_surroundings.py")
+)
 # A test may be skipped for what the database itself is like ("SQLite lets …"), or because it is about another one.
 MAY_SKIP = {
     "sqlite": r"^SQLite |^(?!.*needs SQLite).*(PostgreSQL|MariaDB)",

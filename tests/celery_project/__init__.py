@@ -7,7 +7,7 @@ from kombu.transport import TRANSPORT_ALIASES
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.celery_project.settings")
 
-TRANSPORT_ALIASES["folder"] = "tests.celery_project.folder:Transport"
+TRANSPORT_ALIASES["folder"] = "tests.celery_folder:Transport"
 
 app = Celery("tests")
 app.config_from_object("django.conf:settings", namespace="CELERY")
