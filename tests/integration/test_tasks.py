@@ -20,6 +20,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 
 from tests.integration.brokers import Broker
+from tests.integration.flows.fleet import KINDS, SLOW_SECONDS, Fleet
 from tests.integration.refresh import databases
 from tests.integration.refresh.processes import ROOT, SHARED_SETTINGS
 from thanksio_connect.fields import utc_now
@@ -270,3 +271,21 @@ def test_a_wrong_secret_fails_the_task_and_condemns_nobody(project, connect, tha
     assert "wrong-secret-of-ours" not in project.log()
     connection.refresh_from_db()
     assert connection.is_connected
+
+
+def test_a_fleet_with_poison_of_every_kind_needs_little_more_than_the_healthy_alone(project, thanksio, database):
+    """As by the command: ``THANKSIO_TEST_FLEET=1000`` for a large one."""
+    size = int(os.environ.get("THANKSIO_TEST_FLEET", "100"))
+    poison = dict.fromkeys(KINDS, max(1, size * 5 // 100 // len(KINDS)))
+    fleet = Fleet(thanksio, database, size - sum(poison.values()), poison)
+    fleet.let_wait_for(seconds=1)
+    times: list[float] = []
+    thanksio.on_token(lambda record: times.append(time.monotonic()))
+    limits = {"THANKSIO_RATE_LIMIT_PER_MINUTE": 600, "THANKSIO_READ_TIMEOUT_SECONDS": SLOW_SECONDS / 2}
+    project.send("thanksio_connect.refresh_due")
+    try:
+        with project.worker("--concurrency", "4", **limits):
+            wait_until(lambda: fleet.renewed() == len(fleet.healthy), WORK_SECONDS + size)
+    finally:
+        fleet.close()
+    assert times[-1] - times[0] <= 1.2 * len(fleet.healthy) / 10  # seconds, at ten a second

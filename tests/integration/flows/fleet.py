@@ -93,6 +93,11 @@ class Fleet:
         rows.update(next_refresh_at=due_since(1))
         rows.exclude(pk__in=self.healthy).update(next_refresh_at=due_since(2))
 
+    def let_wait_for(self, *, seconds: int) -> None:
+        """Where thanks.io throttles, it asks to wait for so long."""
+        wait = Fault(times=None, status=429, headers={"Retry-After": str(seconds)})
+        self._faults = {grant: wait if fault.status == 429 else fault for grant, fault in self._faults.items()}
+
     def renewed(self) -> int:
         """How many healthy ones were renewed."""
         versions = dict(ConnectionTokens.objects.values_list("pk", "version"))
