@@ -14,6 +14,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from .. import signals
 from ..client.api import ThanksIOClient
+from ..client.asynchronous import AsyncThanksIOClient
 from ..client.tokens import Secret
 from ..client.transport import Transport
 from ..conf import app_settings, project_setting, transport_config
@@ -154,6 +155,11 @@ class ThanksIOConnection(models.Model):
             tokens=_Bearer(self),
             connection_id=self.pk,
         )
+
+    @property
+    def aapi(self) -> AsyncThanksIOClient:
+        """The same for ``async`` code: ``await connection.aapi.orders.track(17)``. It runs in a thread."""
+        return AsyncThanksIOClient(self.api)
 
 
 class _Bearer:

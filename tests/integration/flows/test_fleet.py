@@ -14,7 +14,6 @@ from django.utils import timezone
 
 from tests.integration.flows.fleet import KINDS, SLOW_SECONDS, counts, run
 from thanksio_connect.models import ConnectionTokens
-from thanksio_connect.testing import Fault
 
 SIZE = int(os.environ.get("THANKSIO_TEST_FLEET", "100"))
 FAST = ("--rate", "6000")
