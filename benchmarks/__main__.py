@@ -10,7 +10,7 @@ from benchmarks.database import benchmark_database
 from thanksio_connect.testing.remote import RemoteThanksIO
 
 DATABASES = ("postgres", "sqlite", "mariadb")
-SPEED_PARTS = ("fresh", "cpu", "refresh", "waiters", "table", "sweep")
+SPEED_PARTS = ("fresh", "cpu", "refresh", "waiters", "api", "table", "sweep")
 
 
 def _parser() -> argparse.ArgumentParser:

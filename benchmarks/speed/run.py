@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 
 from benchmarks.measure import Finding
-from benchmarks.speed import cpu, fresh, refresh, sweep, table, waiters
+from benchmarks.speed import api, cpu, fresh, refresh, sweep, table, waiters
 from thanksio_connect.testing.remote import RemoteThanksIO
 
 
@@ -20,6 +20,8 @@ def measure(thanksio: RemoteThanksIO, *, quick: bool, only: str | None = None) -
         findings += refresh.measure(thanksio, rounds=15 if quick else 60)
     if only in (None, "waiters") and settings.DATABASE != "sqlite":
         findings += waiters.measure(thanksio, rounds=5 if quick else 15)
+    if only in (None, "api"):
+        findings += api.measure(rounds=10 if quick else 30)
     if only in (None, "table"):
         findings += table.measure(rows=20_000 if quick else 100_000)
     if only in (None, "sweep"):

@@ -1,0 +1,119 @@
+"""A call of the API as the README writes it, against a kept ``requests.Session`` and other libraries' sessions.
+
+The server is another process. The other libraries are written as their documents have it: a session for each use.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import ipaddress
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import requests
+from authlib.integrations.requests_client import OAuth2Session as AuthlibSession
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from django.contrib.auth.models import User
+from django.test import override_settings
+from requests_oauthlib import OAuth2Session
+
+from benchmarks.measure import Finding, interleaved
+from thanksio_connect.models import ThanksIOConnection
+
+CALLS = 20  # in one round
+LIMITS = {"http": 1 / 0.85, "https": 1 / 0.91}
+
+
+def measure(*, rounds: int) -> list[Finding]:
+    """Read one page ``CALLS`` times a round, each side in turn, over plain loopback and over TLS."""
+    user = User.objects.create(username="api")
+    pair = {"access_token": "a" * 900, "refresh_token": "r" * 700, "expires_in": 86_400}
+    ThanksIOConnection.objects.connect(user, pair)
+    with _server() as addresses:
+        return [finding for address in addresses for finding in _measured(address, user, pair, rounds)]
+
+
+def _measured(address: str, user: User, pair: dict[str, object], rounds: int) -> list[Finding]:
+    scheme, url = address.partition(":")[0], f"{address}/orders/list"
+    connection = ThanksIOConnection.objects.for_user(user)
+    session = requests.Session()
+    session.headers["Authorization"] = f"Bearer {pair['access_token']}"
+    token = {**pair, "token_type": "Bearer"}
+    sides = {
+        "ours": lambda: connection.api.get("/orders/list"),
+        "kept": lambda: session.get(url).json(),
+        "requests-oauthlib": lambda: OAuth2Session("client", token=token).get(url).json(),
+        "Authlib": lambda: AuthlibSession("client", token=token).get(url).json(),
+    }
+    with override_settings(THANKSIO_API_URL=address):
+        times = interleaved({name: _repeated(call) for name, call in sides.items()}, rounds=rounds)
+    session.close()
+    kept, ours = times["kept"].best, times["ours"].best
+    others = {name: times[name].best for name in sides if name not in ("ours", "kept")}
+    detail = f"{CALLS / ours:.0f} and {CALLS / kept:.0f} calls a second; " + ", ".join(
+        f"{name} {kept / each:.2f} of the kept session's speed" for name, each in others.items()
+    )
+    return [
+        Finding(f"api.get over {scheme} / a kept requests.Session", ours / kept, LIMITS[scheme], detail=detail),
+        Finding(f"api.get over {scheme} / the faster of other libraries", ours / min(others.values()), 1.0),
+    ]
+
+
+def _repeated(call: Callable[[], object]) -> Callable[[], None]:
+    def run() -> None:
+        for _ in range(CALLS):
+            call()
+
+    return run
+
+
+@contextlib.contextmanager
+def _server() -> Iterator[list[str]]:
+    with tempfile.TemporaryDirectory() as folder:
+        _make_certificate(Path(folder))
+        command = [sys.executable, "-m", "benchmarks.speed.api_server", folder]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stdin is not None
+            plain, tls = process.stdout.readline().split()
+            before = os.environ.get("REQUESTS_CA_BUNDLE")
+            os.environ["REQUESTS_CA_BUNDLE"] = str(Path(folder) / "certificate.pem")
+            try:
+                yield [f"http://127.0.0.1:{plain}", f"https://127.0.0.1:{tls}"]
+            finally:
+                del os.environ["REQUESTS_CA_BUNDLE"]
+                if before is not None:
+                    os.environ["REQUESTS_CA_BUNDLE"] = before
+                process.stdin.close()
+
+
+def _make_certificate(folder: Path) -> None:
+    """One that signs itself, for 127.0.0.1."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "certificate.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    (folder / "key.pem").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
