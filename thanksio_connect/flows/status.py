@@ -38,3 +38,9 @@ def name_of(user: Any) -> str:
     username = str(user.get_username())
     full_name = str(user.get_full_name()).strip() if hasattr(user, "get_full_name") else ""
     return f"{full_name} ({username})" if full_name and full_name != username else username
+
+
+def email_of(user: Any) -> str:
+    """Return the user's e-mail address, whatever the user model calls it; empty without one."""
+    name = user.get_email_field_name() if hasattr(user, "get_email_field_name") else "email"
+    return str(getattr(user, name, "") or "")

@@ -16,8 +16,9 @@ from .. import signals
 from ..client.api import ThanksIOClient
 from ..client.tokens import Secret
 from ..client.transport import Transport
-from ..conf import app_settings, project_setting, transport_config
+from ..conf import app_settings, transport_config
 from ..exceptions import ReconnectRequired
+from ..fields import as_the_project_has_it
 from ..refresh import doors
 from ..refresh.token_row import Status
 from .manager import ThanksIOConnectionManager
@@ -54,8 +55,15 @@ class ThanksIOConnection(models.Model):
     class Meta:
         verbose_name = _("thanks.io connection")
         verbose_name_plural = _("thanks.io connections")
+        permissions = [
+            ("refresh_thanksioconnection", "Can refresh thanks.io connection"),
+            ("disconnect_thanksioconnection", "Can disconnect thanks.io connection"),
+        ]
 
     def __str__(self) -> str:
+        """By the user's name where the user is loaded, else by key: this never costs a query."""
+        if type(self)._meta.get_field("user").is_cached(self):
+            return _("thanks.io connection of %(name)s") % {"name": self.user.get_username()}
         return _("thanks.io connection of user %(user)s") % {"user": self.user_id}
 
     @property
@@ -83,17 +91,17 @@ class ThanksIOConnection(models.Model):
     @property
     def expires_at(self) -> datetime | None:
         """When the access token expires, if that is known; aware or naive as the project's ``USE_TZ`` says."""
-        return None if self._tokens is None else _as_the_project_has_it(self._tokens.expires_at)
+        return None if self._tokens is None else as_the_project_has_it(self._tokens.expires_at)
 
     @property
     def next_refresh_at(self) -> datetime | None:
         """When the command renews the tokens."""
-        return None if self._tokens is None else _as_the_project_has_it(self._tokens.next_refresh_at)
+        return None if self._tokens is None else as_the_project_has_it(self._tokens.next_refresh_at)
 
     @property
     def last_refreshed_at(self) -> datetime | None:
         """When the tokens were last renewed; None if they are the first."""
-        return None if self._tokens is None else _as_the_project_has_it(self._tokens.last_refreshed_at)
+        return None if self._tokens is None else as_the_project_has_it(self._tokens.last_refreshed_at)
 
     @property
     def last_error_code(self) -> str:
@@ -167,10 +175,3 @@ class _Bearer:
 
     def renew(self, rejected_access_token: Secret) -> None:
         doors.renew_rejected(self._connection._tokens_to_use(), rejected_access_token)
-
-
-def _as_the_project_has_it(moment: datetime | None) -> datetime | None:
-    """A moment aware, or naive in the project's time zone where it does without zones."""
-    if moment is None or project_setting("USE_TZ", True):
-        return moment
-    return timezone.make_naive(moment, timezone.get_default_timezone())
