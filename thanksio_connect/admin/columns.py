@@ -18,18 +18,21 @@ from ..fields import as_the_project_has_it, utc_now
 from ..flows.census import OVERDUE
 from ..flows.diagnosis import diagnosis_of
 from ..flows.standing import Standing, broken_since, standing_of
-from ..flows.status import email_of, name_of
+from ..flows.status import email_of, full_name_of, name_of
 from ..models import ThanksIOConnection
 
 ACCOUNT_HEADING = gettext_lazy("Account")
-TOKENS_HEADING = gettext_lazy("Renewals")
+RENEWALS_HEADING = gettext_lazy("Renewals")
+NOTHING = format_html('<span class="thanksio-none">{}</span>', "-")
 _TWO_LINES = '{}<span class="thanksio-more">{}</span>'
+# On a narrow screen the list has no headings.
+_LABELLED = '<span class="thanksio-label">{}</span> {}'
 
 
-def shown(moment: datetime | None) -> str:
-    """Return the moment in the reader's zone and format, short; empty for None."""
+def shown(moment: datetime | None) -> str | None:
+    """Return the moment in the reader's zone and format, short."""
     if moment is None:
-        return ""
+        return None
     local = as_the_project_has_it(moment) or moment
     return formats.date_format(
         timezone.localtime(local) if timezone.is_aware(local) else local, "SHORT_DATETIME_FORMAT"
@@ -39,7 +42,7 @@ def shown(moment: datetime | None) -> str:
 def ago(moment: datetime | None) -> str:
     """Return the moment, and how long ago that is."""
     if moment is None:
-        return ""
+        return NOTHING
     return _("%(when)s (%(time)s ago)") % {"when": shown(moment), "time": timesince(moment, depth=1)}
 
 
@@ -47,14 +50,22 @@ def _tokens(connection: ThanksIOConnection) -> Any:
     return getattr(connection, "tokens", None)
 
 
+def _breakable(address: str) -> SafeString:
+    """An address that is too long for its column is broken where it is easiest to read."""
+    name, at, host = address.rpartition("@")
+    return format_html("{}{}<wbr>{}", name, at, host)
+
+
 # The list
 
 
 @admin.display(description=gettext_lazy("user"), ordering=f"user__{get_user_model().USERNAME_FIELD}")
-def person(obj: ThanksIOConnection) -> str | SafeString:
+def person(obj: ThanksIOConnection) -> SafeString | str:
     """By name, with the address to write to."""
-    name, address = name_of(obj.user), email_of(obj.user)
-    return name if address in ("", name) else format_html(_TWO_LINES, name, address)
+    username, address = obj.user.get_username(), email_of(obj.user)
+    name = full_name_of(obj.user) or username
+    more = address or username
+    return name if more == name else format_html(_TWO_LINES, name, _breakable(more))
 
 
 @admin.display(description=gettext_lazy("state"), ordering="tokens__status")
@@ -65,16 +76,17 @@ def state(obj: ThanksIOConnection) -> SafeString:
 
 
 @admin.display(description=gettext_lazy("broken since"))
-def broken_since_when(obj: ThanksIOConnection) -> str:
+def broken_since_when(obj: ThanksIOConnection) -> SafeString:
     """When its trouble began."""
-    return shown(broken_since(obj))
+    when = shown(broken_since(obj))
+    return format_html(_LABELLED, _("broken since"), when) if when else NOTHING
 
 
 @admin.display(description=gettext_lazy("last failure"), ordering="tokens__last_failed_at")
-def last_failure(obj: ThanksIOConnection) -> str | SafeString:
+def last_failure(obj: ThanksIOConnection) -> SafeString | str:
     """In a few words, and when."""
     if standing_of(obj) is Standing.CONNECTED:
-        return ""
+        return NOTHING
     tokens, short = _tokens(obj), diagnosis_of(obj.last_error_code).short
     if tokens is None or tokens.last_failed_at is None:
         return str(short)
@@ -82,20 +94,21 @@ def last_failure(obj: ThanksIOConnection) -> str | SafeString:
 
 
 @admin.display(description=gettext_lazy("next renewal"), ordering="tokens__next_refresh_at")
-def next_renewal(obj: ThanksIOConnection) -> str | SafeString:
+def next_renewal(obj: ThanksIOConnection) -> SafeString:
     """How soon; and what can't wait for it."""
     tokens, now = _tokens(obj), utc_now()
     if tokens is None or obj.needs_reconnect:
-        return ""
+        return NOTHING
     if tokens.next_refresh_at > now:
         words = _("in %(time)s") % {"time": timeuntil(tokens.next_refresh_at, depth=1)}
     elif tokens.next_refresh_at > now - OVERDUE:
         words = _("due now")
     else:
         words = _("overdue for %(time)s") % {"time": timesince(tokens.next_refresh_at, depth=1)}
+    labelled = format_html(_LABELLED, _("next renewal"), words)
     if tokens.expires_at is None or tokens.expires_at > now:
-        return words
-    return format_html(_TWO_LINES, words, _("access token expired"))
+        return labelled
+    return format_html(_TWO_LINES, labelled, _("access token expired"))
 
 
 # The page of one connection
@@ -120,7 +133,7 @@ def broken_for(obj: ThanksIOConnection) -> str:
 
 
 @admin.display(description=gettext_lazy("last failure"))
-def last_failed_at(obj: ThanksIOConnection) -> str:
+def last_failed(obj: ThanksIOConnection) -> str:
     """When it failed last."""
     return ago(getattr(_tokens(obj), "last_failed_at", None))
 
@@ -138,22 +151,22 @@ def person_in_full(obj: ThanksIOConnection) -> str:
 
 
 @admin.display(description=gettext_lazy("e-mail address"))
-def email(obj: ThanksIOConnection) -> SafeString | str:
+def email(obj: ThanksIOConnection) -> SafeString:
     """Where to write to."""
     address = email_of(obj.user)
-    return format_html('<a href="mailto:{}">{}</a>', address, address) if address else ""
+    return format_html('<a href="mailto:{}">{}</a>', address, address) if address else NOTHING
+
+
+@admin.display(description=gettext_lazy("account at thanks.io"))
+def account(obj: ThanksIOConnection) -> str:
+    """The id that thanks.io knows it by."""
+    return obj.thanksio_user_id or NOTHING
 
 
 @admin.display(description=gettext_lazy("connected since"))
 def connected_since(obj: ThanksIOConnection) -> str:
     """When the owner connected it last."""
     return ago(obj.connected_at)
-
-
-@admin.display(description=gettext_lazy("scope"))
-def scope(obj: ThanksIOConnection) -> str:
-    """As thanks.io granted it."""
-    return str(getattr(_tokens(obj), "scope", ""))
 
 
 @admin.display(description=gettext_lazy("last renewed"))
@@ -171,6 +184,7 @@ def access_expires(obj: ThanksIOConnection) -> str:
     return _("%(when)s (in %(time)s)") % {"when": shown(expires_at), "time": timeuntil(expires_at, depth=1)}
 
 
-TROUBLE = (what_happened, what_to_do, broken_for, last_failed_at, failures_in_a_row)
-ACCOUNT = (person_in_full, email, "thanksio_user_id", connected_since, scope)
-TOKENS = (last_renewed, next_renewal, access_expires)
+# Fields in one pair of brackets stand in one line.
+TROUBLE: Any = (what_happened, what_to_do, (broken_for, last_failed, failures_in_a_row))
+ACCOUNT: Any = ((person_in_full, email), (account, connected_since))
+RENEWALS: Any = ((last_renewed, next_renewal, access_expires),)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
+from django.contrib.admin.utils import flatten
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
-from django.utils.text import capfirst
 
 from ..flows.standing import Standing, standing_of, with_broken_since
 from ..flows.status import name_of
@@ -29,7 +29,7 @@ else:
 class ThanksIOConnectionAdmin(ConnectionAdmin):
     """Read-only. Refreshing and disconnecting need permissions of their own."""
 
-    list_display = (
+    list_display: Any = (
         columns.person,
         columns.state,
         columns.broken_since_when,
@@ -41,7 +41,7 @@ class ThanksIOConnectionAdmin(ConnectionAdmin):
     change_list_template = "admin/thanksio_connect/thanksioconnection/change_list.html"
     change_form_template = "admin/thanksio_connect/thanksioconnection/change_form.html"
     actions = (actions.refresh, actions.disconnect_selected)
-    readonly_fields: ClassVar[Any] = (columns.state, *columns.TROUBLE, *columns.ACCOUNT, *columns.TOKENS)
+    readonly_fields: ClassVar[Any] = flatten((columns.state, *columns.TROUBLE, *columns.ACCOUNT, *columns.RENEWALS))
 
     class Media:
         css = {"all": ["thanksio_connect/admin.css"]}
@@ -62,12 +62,12 @@ class ThanksIOConnectionAdmin(ConnectionAdmin):
         return [
             (None, {"fields": (columns.state, *(columns.TROUBLE if is_broken else ()))}),
             (columns.ACCOUNT_HEADING, {"fields": columns.ACCOUNT}),
-            (columns.TOKENS_HEADING, {"fields": columns.TOKENS}),
+            (columns.RENEWALS_HEADING, {"fields": columns.RENEWALS}),
         ]
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """The list, with how all connections are on top of it."""
-        context = {"title": capfirst(self.opts.verbose_name_plural), **(extra_context or {})}
+        context = {"title": self.opts.verbose_name_plural, **(extra_context or {})}
         if request.method == "GET":
             context |= {"health": health_of(request), "csv_url": pages.csv_url(self, request)}
         return super().changelist_view(request, context)
@@ -84,7 +84,7 @@ class ThanksIOConnectionAdmin(ConnectionAdmin):
         """The page of one connection, with what happened to it and what may be done."""
         if obj is not None:
             context |= pages.one_connection(self, request, obj)
-            context |= {"title": capfirst(self.opts.verbose_name), "subtitle": name_of(obj.user)}
+            context |= {"title": self.opts.verbose_name, "subtitle": name_of(obj.user)}
             context["timeline"] = timeline_of(obj.user_id)
         return super().render_change_form(request, context, add, change, form_url, obj)
 

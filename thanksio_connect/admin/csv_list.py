@@ -36,7 +36,8 @@ def csv_chunks(connections: QuerySet[ThanksIOConnection], language: str | None) 
 
 async def async_chunks(chunks: Iterator[str]) -> AsyncIterator[str]:
     """The same for a server that speaks ASGI."""
-    while (chunk := await sync_to_async(next)(chunks, None)) is not None:
+    following = sync_to_async(lambda: next(chunks, None))
+    while (chunk := await following()) is not None:
         yield chunk
 
 

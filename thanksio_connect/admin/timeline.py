@@ -27,7 +27,7 @@ def timeline_of(user_id: Any) -> list[Moment]:
     events = ConnectionEvent._base_manager.filter(user_id=user_id).order_by("-at", "-pk")[:SHOWN]
     return [
         Moment(
-            when=shown(event.at),
+            when=shown(event.at) or "",
             what=str(event.get_kind_display()),
             why=str(diagnosis_of(event.code).short) if event.code else "",
             tone=event.kind,

@@ -35,9 +35,13 @@ def name_of(user: Any) -> str:
     """Who is signed in, in words: the full name with the username, or the username alone; empty for a visitor."""
     if not getattr(user, "is_authenticated", False):
         return ""
-    username = str(user.get_username())
-    full_name = str(user.get_full_name()).strip() if hasattr(user, "get_full_name") else ""
+    username, full_name = str(user.get_username()), full_name_of(user)
     return f"{full_name} ({username})" if full_name and full_name != username else username
+
+
+def full_name_of(user: Any) -> str:
+    """Return the user's full name; empty without one."""
+    return str(user.get_full_name()).strip() if hasattr(user, "get_full_name") else ""
 
 
 def email_of(user: Any) -> str:
