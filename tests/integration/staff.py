@@ -37,7 +37,8 @@ def seed(count: int, failures: Sequence[str] = (), *, first: int = 0) -> list[Th
         model(username=f"user-{number}", email=f"user-{number}@example.com", password="!") for number in numbers
     )
     connections = ThanksIOConnection.objects.bulk_create(
-        ThanksIOConnection(user=user, thanksio_user_id=f"tio-{user.username}") for user in users
+        ThanksIOConnection(user=user, thanksio_user_id=f"tio-{user.username}", connected_at=now - timedelta(days=40))
+        for user in users
     )
     codes = [*failures, *([""] * (count - len(failures)))]
     pair = {"access_token": sealed("access"), "refresh_token": sealed("refresh")}

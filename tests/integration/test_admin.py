@@ -357,3 +357,13 @@ def test_a_user_with_a_connection_can_be_deleted(client_of, staff, connections):
     assert "thanks.io connection of ann" in html(client, path)
     client.post(path, {"post": "yes"})
     assert ThanksIOConnection.objects.count() == 1
+
+
+def test_the_lists_filter_is_kept_all_the_way(client_of, connections):
+    client = client_of(*ALL)
+    kept = "_changelist_filters=standing%3Dconnected"
+    text = html(client, f"{page_of(connections[0])}?{kept}")
+    for page in ("refresh", "disconnect"):
+        assert f'"{page_of(connections[0], page)}?{kept}"' in text
+        response = client.post(f"{page_of(connections[0], page)}?{kept}")
+        assert response["Location"] in (f"{page_of(connections[0])}?{kept}", f"{LIST}?standing=connected")

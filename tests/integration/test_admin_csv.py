@@ -5,7 +5,9 @@ import csv
 import io
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
+from django.db import connections
 from django.http import StreamingHttpResponse
 from django.test import AsyncClient
 from django.utils import translation
@@ -107,8 +109,8 @@ def test_the_words_are_in_the_readers_language_although_the_request_is_over(clie
 
 @pytest.mark.parametrize("use_tz", [True, False])
 def test_moments_are_utc_whatever_the_projects_zone(client_of, settings, use_tz):
-    settings.USE_TZ = use_tz
     seed(1)
+    settings.USE_TZ = use_tz
     [line] = rows_of(client_of("view").get(CSV))
     assert line["since"].endswith("+00:00")
 
@@ -124,6 +126,9 @@ def test_under_asgi_nothing_waits_for_the_whole_list(staff, monkeypatch):
         client = AsyncClient()
         await client.aforce_login(staff)
         response = await client.get(CSV)
-        return [piece async for piece in response.streaming_content]
+        try:
+            return [piece async for piece in response.streaming_content]
+        finally:
+            await sync_to_async(connections.close_all)()  # the thread's own, which the test's database would wait for
 
     assert [piece.count(b"\r\n") for piece in asyncio.run(pieces())] == [1, 2, 1]

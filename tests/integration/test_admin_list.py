@@ -237,8 +237,8 @@ def test_many_reasons_are_bounded(client_of):
 def test_numbers_that_are_data_are_never_localised(client_of, settings):
     settings.USE_THOUSAND_SEPARATOR = True
     [row] = seed(1, ["not_sent"])
-    ThanksIOConnection.objects.filter(pk=row.pk).update(id=1234567)
     ConnectionTokens.objects.all().delete()
+    ThanksIOConnection.objects.filter(pk=row.pk).update(id=1234567)
     row.pk = 1234567
     client = client_of("view", "refresh", "disconnect")
     pages = [html(client), html(client, page_of(row)), html(client, page_of(row, "disconnect"))]

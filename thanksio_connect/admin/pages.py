@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
 from django.contrib.admin.utils import quote, unquote
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
@@ -36,6 +37,12 @@ def url(modeladmin: Any, page: str, *args: Any) -> str:
     return reverse(f"admin:{url_name(modeladmin, page)}", args=args, current_app=modeladmin.admin_site.name)
 
 
+def _kept(modeladmin: Any, request: HttpRequest, address: str) -> str:
+    """Return the address with the filter of the list that this person came from."""
+    filters = modeladmin.get_preserved_filters(request)
+    return str(add_preserved_filters({"preserved_filters": filters, "opts": modeladmin.opts}, address))
+
+
 def list_url(modeladmin: Any, request: HttpRequest) -> str:
     """Return the list's address, with the filters of this request."""
     filters = request.GET.urlencode()
@@ -53,8 +60,8 @@ def one_connection(modeladmin: Any, request: HttpRequest, connection: ThanksIOCo
     key = quote(connection.pk)
     may = modeladmin.has_refresh_permission(request), modeladmin.has_disconnect_permission(request)
     return {
-        "refresh_url": url(modeladmin, "refresh", key) if may[0] else "",
-        "disconnect_url": url(modeladmin, "disconnect", key) if may[1] else "",
+        "refresh_url": _kept(modeladmin, request, url(modeladmin, "refresh", key)) if may[0] else "",
+        "disconnect_url": _kept(modeladmin, request, url(modeladmin, "disconnect", key)) if may[1] else "",
         "user_url": _user_url(modeladmin.admin_site, request, connection.user),
     }
 
@@ -98,8 +105,8 @@ def refresh(modeladmin: Any, request: HttpRequest, object_id: str) -> HttpRespon
         modeladmin.log_change(request, connection, _("Refreshed."))
         modeladmin.message_user(request, _("%(name)s was refreshed.") % {"name": name}, messages.SUCCESS)
     if not ThanksIOConnection._base_manager.filter(pk=connection.pk).exists():
-        return HttpResponseRedirect(url(modeladmin, "changelist"))
-    return HttpResponseRedirect(url(modeladmin, "change", quote(connection.pk)))
+        return _to_the_list(modeladmin, request)
+    return HttpResponseRedirect(_kept(modeladmin, request, url(modeladmin, "change", quote(connection.pk))))
 
 
 def disconnect_one(modeladmin: Any, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -116,19 +123,23 @@ def disconnect_one(modeladmin: Any, request: HttpRequest, object_id: str) -> Htt
             "names": [name],
             "count": 1,
             "is_revoked": is_revoked_at_thanksio(),
-            "back_url": url(modeladmin, "change", quote(connection.pk)),
+            "back_url": _kept(modeladmin, request, url(modeladmin, "change", quote(connection.pk))),
             "connection": connection,
         }
         return confirmation(modeladmin, request, context)
     disconnect(connection)
     modeladmin.log_deletions(request, [connection])
     modeladmin.message_user(request, _("%(name)s was disconnected.") % {"name": name}, messages.SUCCESS)
-    return HttpResponseRedirect(url(modeladmin, "changelist"))
+    return _to_the_list(modeladmin, request)
+
+
+def _to_the_list(modeladmin: Any, request: HttpRequest) -> HttpResponseRedirect:
+    return HttpResponseRedirect(_kept(modeladmin, request, url(modeladmin, "changelist")))
 
 
 def _gone(modeladmin: Any, request: HttpRequest) -> HttpResponse:
     modeladmin.message_user(request, _("This connection is gone: it was disconnected meanwhile."), messages.WARNING)
-    return HttpResponseRedirect(url(modeladmin, "changelist"))
+    return _to_the_list(modeladmin, request)
 
 
 def csv_list(modeladmin: Any, request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
