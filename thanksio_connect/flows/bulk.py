@@ -18,6 +18,7 @@ from ..client.deadline import now
 from ..conf import app_settings, oauth_config
 from ..exceptions import ThanksIOConfigurationError, Throttled
 from ..models import ConnectionTokens
+from ..records import record
 from .crew import Crew, default_workers
 from .outcome import Outcome, Summary
 from .pace import TICK_SECONDS, Pace
@@ -25,8 +26,6 @@ from .renew_row import renew_row
 from .selection import PAGE_SIZE, Selection, some_rows
 from .suspicion import Reason, Suspicion, invisible_rows_error, no_key_fits_error, reason_of
 from .sweep import Tenure
-
-logger = logging.getLogger("thanksio_connect")
 
 # thanks.io asked to wait and did not say how long: one turn, doubling while it goes on.
 LONGEST_WAIT_SECONDS = 60.0
@@ -218,7 +217,13 @@ class BulkRefresh:
         try:
             self.pace.close()
         except (DatabaseError, InterfaceError) as error:
-            logger.warning("The sweep's turns could not be given back (%s).", type(error).__name__)
+            record(
+                logging.WARNING,
+                "sweep.turns_not_given_back",
+                "The sweep's turns could not be given back (%s).",
+                type(error).__name__,
+                code=type(error).__name__,
+            )
         self._tenure.end(self.summary.as_dict())
 
     def _halt(self, word: str) -> None:

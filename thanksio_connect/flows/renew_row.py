@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import time
+from typing import Any
 
 from django.db import DatabaseError, InterfaceError, ProgrammingError
 
@@ -17,12 +18,10 @@ from ..exceptions import (
     TokenUndecryptable,
 )
 from ..models import ConnectionTokens
+from ..records import record
 from ..refresh import doors
 from ..refresh.token_row import NO_REFRESH_TOKEN, OTHER_CLIENT
 from .outcome import Outcome
-
-logger = logging.getLogger("thanksio_connect")
-
 
 # A session that the server ended costs one try; a server that is gone costs all.
 TRIES, PAUSE_SECONDS = 2, 0.5
@@ -39,7 +38,7 @@ def renew_row(tokens: ConnectionTokens, *, force: bool = False) -> Outcome:
         except ProgrammingError:  # no such table on this session's search path
             return Outcome.GONE
         except (DatabaseError, InterfaceError) as error:
-            _log(tokens, type(error).__name__)
+            _record_database_error(tokens, error)
         if left:
             time.sleep(PAUSE_SECONDS * random.random())  # noqa: S311 - jitter, no secret
     return Outcome.DATABASE
@@ -59,16 +58,18 @@ def _renew_row(tokens: ConnectionTokens, *, force: bool) -> Outcome:
         return _OF_CODE.get(error.code, Outcome.RECONNECT_REQUIRED)
     except TokenUndecryptable as error:
         return Outcome.UNREADABLE if error.said_by_thanksio else Outcome.UNDECRYPTABLE
-    except ThanksIOError as error:
-        _log(tokens, error.code)
+    except ThanksIOError:
         return Outcome.TRANSIENT
     if renewed:
         return Outcome.REFRESHED
     return Outcome.SKIPPED if tokens.version == version else Outcome.ELSEWHERE
 
 
-def _log(tokens: ConnectionTokens, code: str) -> None:
-    logger.warning("thanks.io tokens of connection %s were not renewed (%s).", tokens.connection_id, code)
+def _record_database_error(tokens: ConnectionTokens, error: Exception) -> None:
+    code = type(error).__name__
+    ids: dict[str, Any] = {"connection_id": tokens.connection_id, "user_id": tokens.connection.user_id}
+    text = "thanks.io tokens of connection %s were not renewed: the database can't be used (%s)."
+    record(logging.WARNING, "renewal.database_failed", text, tokens.connection_id, code, code=code, **ids)
 
 
 _OF_CODE = {OTHER_CLIENT: Outcome.OTHER_CLIENT, NO_REFRESH_TOKEN: Outcome.NO_REFRESH_TOKEN}
