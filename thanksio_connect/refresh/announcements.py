@@ -13,7 +13,7 @@ from django.db import DatabaseError, InterfaceError, models
 from django.dispatch import Signal
 
 from .. import signals
-from ..exceptions import RefreshInProgress, ThanksIOConfigurationError, Throttled
+from ..exceptions import ThanksIOConfigurationError, Throttled
 from ..records import record
 from . import history
 from .history import Kind
@@ -86,11 +86,10 @@ class Announcer:
             self._signal(signals.reconnect_required, code, duration_seconds)
 
     def failure(self, error: Exception, duration_seconds: float) -> None:
-        """Say that thanks.io was asked and no new pair came of it."""
+        """Say that thanks.io was asked and no new pair came of it. What is out of order was told when it began."""
         code = str(getattr(error, "code", DATABASE))
-        level = logging.ERROR if isinstance(error, ThanksIOConfigurationError) else logging.WARNING
         record(
-            logging.INFO if isinstance(error, Throttled | RefreshInProgress) else level,
+            logging.ERROR if isinstance(error, ThanksIOConfigurationError) else logging.INFO,
             "renewal.failed",
             "The tokens of thanks.io connection %(connection_id)s of user %(user_id)s were not renewed (%(code)s).",
             {**self._ids, "code": code},
