@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import ast
+import json
+import logging
+import logging.config
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from thanksio_connect.records import record
 
 ROOT = Path(__file__).resolve().parents[2]
 APP = ROOT / "thanksio_connect"
@@ -76,3 +81,24 @@ def test_nothing_is_logged_past_the_records():
                 is_logging = node.func.attr in {"debug", "info", "warning", "error", "critical", "exception", "log"}
                 called = ast.unparse(node.func.value)
                 assert not (is_logging and "log" in called), f"{path}:{node.lineno}"
+
+
+def test_the_pages_formatter_writes_lines_of_json(capsys):
+    [code] = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    namespace: dict[str, object] = {}
+    exec(compile(code, "docs/log-records.md", "exec"), namespace)
+    logger = logging.getLogger("thanksio_connect")
+    before = logger.handlers, logger.level, logger.propagate
+    try:
+        logging.config.dictConfig(namespace["LOGGING"])
+        record(logging.INFO, "connection.connected", "User %s", 5, user_id=5, connection_id=Path("7"), code="connected")
+    finally:
+        logger.handlers, logger.level, logger.propagate = before
+    assert json.loads(capsys.readouterr().err) == {
+        "level": "INFO",
+        "message": "User 5",
+        "thanksio_event": "connection.connected",
+        "thanksio_user_id": 5,
+        "thanksio_connection_id": "7",
+        "thanksio_code": "connected",
+    }

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from tests.integration.refresh.databases import KIND
 from tests.integration.refresh.pairs import HostError, assert_live, fresh
-from tests.integration.refresh.states import every_state, servers_only
+from tests.integration.refresh.states import every_state, raises, servers_only
 from thanksio_connect.client.tokens import TokenSet
 from thanksio_connect.exceptions import ThanksIOError
 from thanksio_connect.models import ConnectionEvent, ConnectionTokens, ThanksIOConnection
@@ -140,22 +140,24 @@ def test_a_callers_transaction_goes_on_where_no_event_can_be_written(thanksio, r
 def test_the_event_stands_as_the_pair_does_when_the_caller_rolls_back(thanksio, row, state):
     thanksio.next_token(status=500)
     renew(row)
-    with pytest.raises(HostError), transaction.atomic():
+
+    def use():
         mine = fresh(row)
         state(mine)
         User.objects.select_for_update().get(pk=row.user_id)  # the user's row, too
         began = timezone.now()
         renew(mine)
         assert timezone.now() - began < timedelta(seconds=2)
-        raise HostError
+
+    with pytest.raises(HostError):
+        raises(use)
     assert_live(thanksio, row)
     assert events(row.user_id) == [("failing", "server_error"), ("recovered", "server_error")]
 
 
 def test_a_disconnect_that_is_rolled_back_did_not_happen(row):
-    with pytest.raises(HostError), transaction.atomic():
-        fresh(row).disconnect()
-        raise HostError
+    with pytest.raises(HostError):
+        raises(fresh(row).disconnect)
     assert events(row.user_id) == []
 
 
