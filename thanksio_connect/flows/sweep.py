@@ -126,6 +126,11 @@ class Tenure:
             raise SweptElsewhere(taken)
         self._lease, self._kept_at, self.resume_after = taken, now(), taken.resume_after
 
+    @property
+    def is_held(self) -> bool:
+        """Whether there is a lease."""
+        return self._lease is not None
+
     def keep(self) -> bool:
         """Say now and then that the holder lives. Returns False once another sweep has taken over."""
         if self._lease is None or now() - self._kept_at < RENEW_SECONDS:

@@ -41,6 +41,8 @@ POLL_SECONDS, POLL_GROWTH, POLL_MAX_SECONDS = 0.05, 1.4, 0.25
 # The third Ctrl-C is obeyed, whatever it costs.
 INTERRUPTIONS, KEYBOARD_INTERRUPTS = 20, 2
 
+# On a database error: the new pair was not stored.
+LOST_NOTE = "The new thanks.io tokens of this connection are lost."
 OWN_ERRORS = (ThanksIOError, ThanksIOConfigurationError, DatabaseError, InterfaceError)
 
 
@@ -213,6 +215,7 @@ class Renewal:
                 **self.ids,
             )
             self.exchange = None
+            error.add_note(LOST_NOTE)
             raise
         self.exchange = None
         return result
