@@ -208,9 +208,13 @@ class Terminal:
     def __init__(self, command, columns, *arguments):
         self.ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-        self.process = command.start(*arguments, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+        streams = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
+        self.process = command.start(*arguments, **streams, preexec_fn=lambda: os.login_tty(theirs))
         os.close(theirs)
         self.text = ""
+
+    def type(self, keys):
+        os.write(self.ours, keys)
 
     def read_until(self, words, seconds=60):
         ends = time.monotonic() + seconds
@@ -252,6 +256,21 @@ def test_a_narrow_terminal_is_not_overrun(command, fleet):
 
 
 # Ctrl-C
+
+
+def test_ctrl_c_typed_on_a_terminal(command, fleet, thanksio):
+    some = fleet(5)
+    fault = thanksio.next_token(hold="after")
+    terminal = Terminal(command, 100, "--rate", "60", "--workers", "1")
+    fault.wait_reached(60)
+    terminal.type(b"\x03")
+    terminal.read_until("Finishing the request in flight (up to 15 s)…")
+    terminal.type(b"\x03")
+    terminal.read_until("Once more ends the run at once")
+    fault.release()
+    assert terminal.read_all() == 1
+    assert "refreshed 1, skipped 0" in terminal.text
+    assert (some.renewed(), some.posts()) == (1, 1)
 
 
 def test_ctrl_c_says_what_it_waits_for_and_twice_what_once_more_costs(command, fleet, thanksio):
