@@ -22,10 +22,9 @@ from ..flows.census import take_census
 from ..flows.disconnect import disconnect, is_revoked_at_thanksio
 from ..flows.status import name_of
 from ..models import ThanksIOConnection
+from ..records import record
 from . import pages
 from .health import is_missing, last_sweep
-
-logger = logging.getLogger("thanksio_connect")
 
 # So many are disconnected at one press of the button; each may cost two requests where thanks.io is told.
 AT_ONCE, AT_ONCE_WITH_REQUESTS = 500, 10
@@ -37,7 +36,15 @@ NAMED = 20
 def refresh(modeladmin: Any, request: HttpRequest, queryset: QuerySet[ThanksIOConnection]) -> None:
     """Make them due now. One UPDATE, at any number of them."""
     result = bring_forward(queryset)
-    logger.info("An operator (user %s) made %d thanks.io connections due.", request.user.pk, result.due)
+    record(
+        logging.INFO,
+        "admin.made_due",
+        "An operator (user %s) made %d thanks.io connections due.",
+        request.user.pk,
+        result.due,
+        operator_id=request.user.pk,
+        count=result.due,
+    )
     for level, text in _said(result):
         modeladmin.message_user(request, text, level)
 

@@ -16,8 +16,7 @@ from ..client.tokens import Secret, TokenSet
 from ..client.transport import Transport, TransportConfig
 from ..conf import app_settings
 from ..exceptions import ReconnectRequired, ThanksIOConfigurationError, ThanksIOError
-
-logger = logging.getLogger("thanksio_connect")
+from ..records import record
 
 # The user waits: an answer is welcome, not needed.
 _TIME_BUDGET = TransportConfig(connect_timeout_seconds=1.0, read_timeout_seconds=2.0)
@@ -49,7 +48,13 @@ def find_thanksio_user_id(token_set: TokenSet) -> str:
         )
         return _first_user_id(client.get("/mailing-lists/", params={"items_per_page": 1}))
     except (ThanksIOError, ThanksIOConfigurationError) as error:
-        logger.info("The thanks.io account of a new connection is not known: %s.", type(error).__name__)
+        record(
+            logging.INFO,
+            "connection.account_unknown",
+            "The thanks.io account of a new connection is not known: %s.",
+            type(error).__name__,
+            code=type(error).__name__,
+        )
         return ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 from typing import Any
 
@@ -19,7 +20,9 @@ from ..client.transport import Transport
 from ..conf import app_settings, transport_config
 from ..exceptions import ReconnectRequired
 from ..fields import as_the_project_has_it
-from ..refresh import doors
+from ..records import record
+from ..refresh import doors, history
+from ..refresh.history import Kind
 from ..refresh.token_row import Status
 from .manager import ThanksIOConnectionManager
 from .tokens import ConnectionTokens
@@ -149,9 +152,17 @@ class ThanksIOConnection(models.Model):
         deleted, _rows = self.delete(using=using)
         self.pk = pk  # receivers can tell which one it was
         if deleted:
-            transaction.on_commit(
-                lambda: signals.disconnected.send_robust(sender=ThanksIOConnection, connection=self), using=using
-            )
+            transaction.on_commit(lambda: self._announce_disconnect(using), using=using)
+
+    def _announce_disconnect(self, using: str) -> None:
+        """Write the event down, log it and send the signal: the row is gone."""
+        ids: dict[str, Any] = {"connection_id": self.pk, "user_id": self.user_id}
+        try:
+            history.write_after_commit(using, kind=Kind.DISCONNECTED, if_user_exists=True, **ids)
+        finally:  # whatever interrupts
+            text = "thanks.io connection %(connection_id)s of user %(user_id)s was disconnected."
+            record(logging.INFO, "connection.disconnected", text, ids, **ids)
+            signals.disconnected.send_robust(sender=ThanksIOConnection, connection=self)
 
     @property
     def api(self) -> ThanksIOClient:

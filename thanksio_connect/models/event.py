@@ -10,6 +10,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from ..fields import UTCDateTimeField, utc_now
+from ..refresh.history import Kind
 
 
 class ConnectionEvent(models.Model):
@@ -19,16 +20,7 @@ class ConnectionEvent(models.Model):
     ever: the refresh command deletes what is old.
     """
 
-    class Kind(models.TextChoices):
-        """What happened."""
-
-        CONNECTED = "connected", _("connected")
-        RECONNECTED = "reconnected", _("connected again")
-        ACCOUNT_CHANGED = "account_changed", _("connected again, with another thanks.io account")
-        FAILING = "failing", _("renewals began to fail")
-        RECOVERED = "recovered", _("recovered")
-        RECONNECT_REQUIRED = "reconnect_required", _("reconnect required")
-        DISCONNECTED = "disconnected", _("disconnected")
+    Kind = Kind
 
     # No constraint and no index of its own: a database that checks one locks the user's row, which the caller's
     # transaction may have locked; and the timeline's index begins with the user.
