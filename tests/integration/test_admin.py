@@ -1,5 +1,7 @@
 """The admin: how connections stand, without tokens; what may be done, by permissions of their own."""
 
+import re
+
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
@@ -170,7 +172,9 @@ def test_a_connection_without_tokens_is_shown_and_disconnected(client_of, connec
 def test_moments_are_in_the_projects_zone(client_of, connections, settings, use_tz, shown):
     settings.USE_TZ = use_tz  # TIME_ZONE is New York
     change(connections[0], last_refreshed_at=utc_now().replace(month=1, day=5, hour=12, minute=30))
-    assert shown in html(client_of("view"), page_of(connections[0]))
+    text = html(client_of("view"), page_of(connections[0]))
+    assert shown in text
+    assert re.search(r"Connected since:.*?\d+/\d+/\d{4} .*?\(0 minutes ago\)", text, re.DOTALL)
 
 
 # Refresh

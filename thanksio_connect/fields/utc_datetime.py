@@ -85,6 +85,6 @@ def utc_now() -> datetime:
 
 def as_the_project_has_it(moment: datetime | None) -> datetime | None:
     """Return a moment aware, or naive in the project's time zone where it does without zones."""
-    if moment is None or project_setting("USE_TZ", True):
+    if moment is None or timezone.is_naive(moment) or project_setting("USE_TZ", True):
         return moment
     return timezone.make_naive(moment, timezone.get_default_timezone())
