@@ -246,7 +246,7 @@ class Renewal:
                 record(
                     logging.WARNING,
                     "renewal.interrupted_again",
-                    "Interrupted again while thanks.io answers: once more loses the connection's tokens (connection %s).",
+                    "Interrupted again while thanks.io answers: once more loses the connection's tokens (%s).",
                     self.key.connection_id,
                     **self.ids,
                 )

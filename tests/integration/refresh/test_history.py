@@ -16,6 +16,7 @@ from django.utils import timezone
 from tests.integration.refresh.databases import KIND
 from tests.integration.refresh.pairs import HostError, assert_live, fresh
 from tests.integration.refresh.states import every_state, raises, servers_only
+from tests.integration.refresh.test_rollback_guard import Proxy
 from thanksio_connect.client.tokens import TokenSet
 from thanksio_connect.exceptions import ThanksIOError
 from thanksio_connect.models import ConnectionEvent, ConnectionTokens, ThanksIOConnection
@@ -170,11 +171,6 @@ def test_a_disconnect_on_the_way_to_the_users_end_leaves_nothing_behind(row):
 
 
 def test_a_proxy_and_a_deferred_connection_have_the_same_timeline(thanksio, row):
-    class Proxy(ThanksIOConnection):
-        class Meta:
-            proxy = True
-            app_label = "thanksio_connect"
-
     thanksio.next_token(status=500)
     renew(Proxy.objects.get(pk=row.pk))
     renew(ThanksIOConnection.objects.only("thanksio_user_id").get(pk=row.pk))
