@@ -195,6 +195,16 @@ def test_the_health_line_counts_and_leads_to_the_rows(client_of):
         assert len(found(client_of("view"), query)) == int(words.split()[0])
 
 
+def test_connections_without_tokens_are_a_reason_like_others(client_of):
+    rows = seed(3)
+    ConnectionTokens.objects.filter(connection=rows[1]).delete()
+    client = client_of("view")
+    for query in ("", "?trouble=no_tokens"):
+        text = html(client, LIST + query)
+        assert '<a href="?trouble=no_tokens"><strong>1</strong> No tokens</a>' in text
+        assert "The connection has no tokens" in text
+
+
 @pytest.mark.parametrize(
     ("hours", "words", "is_alarm"),
     [

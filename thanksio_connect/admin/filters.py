@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from ..fields import utc_now
-from ..flows.census import OVERDUE
+from ..flows.census import NO_TOKENS, OVERDUE
 from ..flows.diagnosis import diagnosis_of
 from ..flows.standing import Standing, stands
 from ..models import ThanksIOConnection
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     Rows = QuerySet[ThanksIOConnection]
 
 STANDING, TROUBLE, RENEWAL = "standing", "trouble", "renewal"
-NO_TOKENS = "no_tokens"
 
 
 class StandingFilter(admin.SimpleListFilter):
