@@ -38,8 +38,8 @@ class Census:
 
     ``due`` is part of ``connected``, ``overdue`` of ``due``. ``failing``: connected, and the last renewal failed.
     ``expired``: connected, and the access token is past its lifetime. ``oldest_success``: when the pair was obtained
-    that is the oldest of those connected. ``errors``: how many failed last with which code, whatever their state; and how
-    many have no tokens.
+    that is the oldest of those connected. ``errors``: how many failed last with which code, whatever their state; and
+    how many have no tokens.
     """
 
     taken_at: datetime
