@@ -37,8 +37,11 @@ class _NewToken:
 
 
 @sensitive_variables()
-def find_thanksio_user_id(token_set: TokenSet) -> str:
-    """The account's user id, or an empty string. Takes three seconds at most, and raises nothing of ours."""
+def find_thanksio_user_id(token_set: TokenSet, user_id: Any = None) -> str:
+    """The account's user id, or an empty string. Takes three seconds at most, and raises nothing of ours.
+
+    ``user_id`` is the project's user, for the log.
+    """
     try:
         client = ThanksIOClient(
             api_url=app_settings.api_url,
@@ -51,8 +54,10 @@ def find_thanksio_user_id(token_set: TokenSet) -> str:
         record(
             logging.INFO,
             "connection.account_unknown",
-            "The thanks.io account of a new connection is not known: %s.",
+            "The thanks.io account of user %s's new connection is not known: %s.",
+            user_id,
             type(error).__name__,
+            user_id=user_id,
             code=type(error).__name__,
         )
         return ""

@@ -82,7 +82,7 @@ class CodeExchange:
         """Whose account it is. Asked once the tokens are stored; the rest of the connecting is not interrupted."""
         self._is_stored = True
         try:
-            return find_thanksio_user_id(token_set)
+            return find_thanksio_user_id(token_set, self._request.user.pk)
         except BaseException as error:  # noqa: BLE001 - raised by finish()
             self._interruption = self._interruption or find_interruption(error) or error
             return ""

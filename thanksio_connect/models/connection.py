@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -152,13 +154,14 @@ class ThanksIOConnection(models.Model):
         deleted, _rows = self.delete(using=using)
         self.pk = pk  # receivers can tell which one it was
         if deleted:
-            transaction.on_commit(lambda: self._announce_disconnect(using), using=using)
+            write_down = history.writer_after_commit(using, self.user_id, connection_id=pk)
+            transaction.on_commit(partial(self._announce_disconnect, write_down), using=using)
 
-    def _announce_disconnect(self, using: str) -> None:
+    def _announce_disconnect(self, write_down: Callable[[Kind], object]) -> None:
         """Write the event down, log it and send the signal: the row is gone."""
         ids: dict[str, Any] = {"connection_id": self.pk, "user_id": self.user_id}
         try:
-            history.write_after_commit(using, kind=Kind.DISCONNECTED, if_user_exists=True, **ids)
+            write_down(Kind.DISCONNECTED)
         finally:  # whatever interrupts
             text = "thanks.io connection %(connection_id)s of user %(user_id)s was disconnected."
             record(logging.INFO, "connection.disconnected", text, ids, **ids)

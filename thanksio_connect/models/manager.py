@@ -112,7 +112,8 @@ class ThanksIOConnectionManager(models.Manager["ThanksIOConnection"]):
         if callable(thanksio_user_id) and (known := thanksio_user_id()):
             self._name_account(connection, known, using)
         changed = granted.account_before != known if granted.account_before and known else None
-        announce = partial(_announce, connection, using, created=granted.created, account_changed=changed)
+        write_down = history.writer_after_commit(using, connection.user_id, connection_id=connection.pk)
+        announce = partial(_announce, connection, write_down, created=granted.created, account_changed=changed)
         setattr(announce, GRANT_ID, connection.tokens.pk)
         transaction.on_commit(announce, using=using)
         return connection
@@ -210,11 +211,17 @@ class ThanksIOConnectionManager(models.Manager["ThanksIOConnection"]):
         connection.thanksio_user_id = thanksio_user_id
 
 
-def _announce(connection: ThanksIOConnection, using: str, *, created: bool, account_changed: bool | None) -> None:
+def _announce(
+    connection: ThanksIOConnection,
+    write_down: Callable[[Kind], object],
+    *,
+    created: bool,
+    account_changed: bool | None,
+) -> None:
     """Write the event down, log it and send the signal: the tokens are committed."""
     kind = Kind.CONNECTED if created else Kind.ACCOUNT_CHANGED if account_changed else Kind.RECONNECTED
     try:
-        history.write_after_commit(using, connection.user_id, kind, connection_id=connection.pk)
+        write_down(kind)
     finally:  # whatever interrupts
         _tell(connection, kind, created=created, account_changed=account_changed)
 

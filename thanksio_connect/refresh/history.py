@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -38,13 +39,21 @@ class Kind(models.TextChoices):
     DISCONNECTED = "disconnected", _("disconnected")
 
 
-def write(commit: Callable[..., Any], user_id: Any, kind: Kind, code: str = "", *, connection_id: Any = None) -> Any:
+def write(
+    commit: Callable[..., Any],
+    user_id: Any,
+    kind: Kind,
+    code: str = "",
+    *,
+    connection_id: Any,
+    at: datetime | None = None,
+) -> Any:
     """Write one event. ``commit`` runs a step on a database alias, and commits it where the caller stands.
 
     Returns the user's id (``user_id`` None: the connection's), None if nothing was written. Never raises, but what
     interrupts.
     """
-    step = partial(_write, user_id=user_id, connection_id=connection_id, kind=kind, code=code)
+    step = partial(_write, user_id=user_id, connection_id=connection_id, kind=kind, code=code, at=at or utc_now())
     try:
         return commit(step, budget_seconds=0.0)
     except Exception as error:
@@ -64,19 +73,20 @@ def write(commit: Callable[..., Any], user_id: Any, kind: Kind, code: str = "", 
         return None
 
 
-def write_after_commit(
-    alias: str, user_id: Any, kind: Kind, *, connection_id: Any, if_user_exists: bool = False
-) -> None:
-    """Write one event on the caller's connection, whose transaction has ended."""
+def writer_after_commit(alias: str, user_id: Any, *, connection_id: Any) -> Callable[[Kind], object]:
+    """Return what writes an event of now, on the caller's connection, once its transaction has ended.
 
-    def commit(step: Callable[[str], None], **options: Any) -> None:
-        def guarded(using: str) -> None:
-            if not if_user_exists or _user_exists(using, user_id):
-                step(using)
+    By then the transaction may have deleted the user: that is looked up.
+    """
+    at, may_be_gone = utc_now(), facts.in_transaction(alias)
 
-        sessions.committed(alias, guarded, **options)
+    def commit(step: Callable[[str], Any], **options: Any) -> Any:
+        def guarded(using: str) -> Any:
+            return None if may_be_gone and not _user_exists(using, user_id) else step(using)
 
-    write(commit, user_id, kind, connection_id=connection_id)
+        return sessions.committed(alias, guarded, **options)
+
+    return lambda kind: write(commit, user_id, kind, connection_id=connection_id, at=at)
 
 
 def _model() -> Any:
@@ -88,7 +98,7 @@ def _user_exists(using: str, user_id: Any) -> bool:
     return bool(users._base_manager.using(using).filter(pk=user_id).exists())
 
 
-def _write(using: str, *, user_id: Any, connection_id: Any, kind: Kind, code: str) -> Any:
+def _write(using: str, *, user_id: Any, connection_id: Any, kind: Kind, code: str, at: datetime) -> Any:
     """Insert the event, and delete what is more than are kept. Returns the user's id."""
     connection, events = connections[using], _model()
     if user_id is None:
@@ -102,7 +112,7 @@ def _write(using: str, *, user_id: Any, connection_id: Any, kind: Kind, code: st
         user=user_id,
         kind=kind.value,
         code=code[:40],
-        at=utc_now(),
+        at=at,
     )
     older = events._base_manager.using(using).filter(user_id=user_id).order_by("-at").values_list("at", flat=True)
     for at in older[KEPT : KEPT + 1]:

@@ -166,8 +166,19 @@ def test_a_disconnect_on_the_way_to_the_users_end_leaves_nothing_behind(row):
     user = User.objects.get(pk=row.user_id)
     with transaction.atomic():
         fresh(row).disconnect()
+        ThanksIOConnection.objects.connect(user, {"access_token": "a", "refresh_token": "r"})
         user.delete()
     assert not ConnectionEvent.objects.exists()
+
+
+def test_a_connection_that_fails_in_the_transaction_of_its_birth(thanksio, database):
+    with transaction.atomic():
+        row = thanksio.connect(User.objects.create(username="new"), expires_in=-1)
+        thanksio.next_token(status=500)
+        renew(row)
+        renew(row)
+    assert_live(thanksio, row)
+    assert events(row.user_id) == [("connected", ""), ("failing", "server_error"), ("recovered", "server_error")]
 
 
 def test_a_proxy_and_a_deferred_connection_have_the_same_timeline(thanksio, row):
