@@ -371,3 +371,24 @@ def test_the_lists_filter_is_kept_all_the_way(client_of, connections):
         assert f'"{page_of(connections[0], page)}?{kept}"' in text
         response = client.post(f"{page_of(connections[0], page)}?{kept}")
         assert response["Location"] in (f"{page_of(connections[0])}?{kept}", f"{LIST}?standing=connected")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_the_engine_writes_down_is_what_the_operator_reads(client_of, thanksio):
+    ann = thanksio.connect(make_user("ann"))
+    client = client_of(*ALL)
+    thanksio.next_token(status=503)
+    client.post(page_of(ann, "refresh"))
+    text = html(client, page_of(ann))
+    assert "thanks.io was too busy, or out of service." in text
+    assert "renewals began to fail" in text
+    client.post(page_of(ann, "refresh"))
+    assert "recovered" in html(client, page_of(ann))
+    thanksio.revoke(ConnectionTokens.objects.get().access_token.reveal())
+    client.post(page_of(ann, "refresh"))
+    text = html(client, page_of(ann))
+    assert "Needs its owner" in text
+    timeline = text[text.index('id="thanksio-timeline"') :]
+    kinds = re.findall(r'class="thanksio-moment--(\w+)"', timeline)
+    assert kinds == ["reconnect_required", "recovered", "failing", "connected"]
+    assert "Access ended at thanks.io" in timeline

@@ -16,12 +16,10 @@ from ..flows.diagnosis import diagnosis_of
 from ..flows.standing import Standing, stands
 from ..models import ThanksIOConnection
 from ..refresh.token_row import Status
-from .health import census_of
+from .health import RENEWAL, STANDING, TROUBLE, census_of
 
 if TYPE_CHECKING:
     Rows = QuerySet[ThanksIOConnection]
-
-STANDING, TROUBLE, RENEWAL = "standing", "trouble", "renewal"
 
 
 class StandingFilter(admin.SimpleListFilter):

@@ -17,6 +17,8 @@ from ..flows.standing import Standing
 # Nothing swept for so long although there is something to renew: nobody runs the command.
 QUIET_SECONDS = 24 * 3600.0
 REASONS_SHOWN = 12
+# The filters, as the addresses name them.
+STANDING, TROUBLE, RENEWAL = "standing", "trouble", "renewal"
 _KEPT_AT = "_thanksio_census"
 
 
@@ -66,7 +68,7 @@ def census_of(request: HttpRequest) -> Census:
 def health_of(request: HttpRequest) -> Health:
     """Return what to say on top of the list; the reason that is filtered by alone, if one is."""
     census = census_of(request)
-    asked = request.GET.get("trouble")
+    asked = request.GET.get(TROUBLE)
     reasons = sorted(
         (_reason(code, count) for code, count in census.errors.items() if asked in (None, "", code)),
         key=lambda reason: -reason.count,
@@ -85,45 +87,26 @@ def health_of(request: HttpRequest) -> Health:
 
 def _reason(code: str, count: int) -> Reason:
     diagnosis = diagnosis_of(code)
-    return Reason(count, str(diagnosis.short), str(diagnosis.what), str(diagnosis.cure), f"trouble={code}")
+    return Reason(count, str(diagnosis.short), str(diagnosis.what), str(diagnosis.cure), f"{TROUBLE}={code}")
 
 
 def _counts(census: Census) -> list[Count]:
-    works = census.connected - census.failing
-    found = [
-        Count(ngettext("%(count)d connected", "%(count)d connected", works) % {"count": works}, _standing("connected")),
-    ]
-    for number, words, query, tone in (
-        (census.failing, ngettext("%(count)d failing", "%(count)d failing", census.failing), "failing", "failing"),
+    works, fails, needs = census.connected - census.failing, census.failing, census.reconnect_required
+    due, overdue, expired = census.due, census.overdue, census.expired
+    lines = (
+        (works, ngettext("%(count)d connected", "%(count)d connected", works), f"{STANDING}={Standing.CONNECTED}", ""),
+        (fails, ngettext("%(count)d failing", "%(count)d failing", fails), f"{STANDING}={Standing.FAILING}", "failing"),
         (
-            census.reconnect_required,
-            ngettext("%(count)d needs its owner", "%(count)d need their owners", census.reconnect_required),
-            "needs_owner",
+            needs,
+            ngettext("%(count)d needs its owner", "%(count)d need their owners", needs),
+            f"{STANDING}={Standing.NEEDS_OWNER}",
             "needs_owner",
         ),
-    ):
-        found.append(Count(words % {"count": number}, _standing(query), tone if number else ""))
-    due, overdue, expired = census.due, census.overdue, census.expired
-    found.append(Count(ngettext("%(count)d due", "%(count)d due", due) % {"count": due}, "renewal=due"))
-    found.append(
-        Count(
-            ngettext("%(count)d overdue", "%(count)d overdue", overdue) % {"count": overdue},
-            "renewal=overdue",
-            "failing" if overdue else "",
-        )
+        (due, ngettext("%(count)d due", "%(count)d due", due), f"{RENEWAL}=due", ""),
+        (overdue, ngettext("%(count)d overdue", "%(count)d overdue", overdue), f"{RENEWAL}=overdue", "failing"),
+        (expired, ngettext("%(count)d expired", "%(count)d expired", expired), f"{RENEWAL}=expired", "failing"),
     )
-    found.append(
-        Count(
-            ngettext("%(count)d expired", "%(count)d expired", expired) % {"count": expired},
-            "renewal=expired",
-            "failing" if expired else "",
-        )
-    )
-    return found
-
-
-def _standing(value: str) -> str:
-    return f"standing={Standing(value).value}"
+    return [Count(words % {"count": number}, query, tone if number else "") for number, words, query, tone in lines]
 
 
 def is_missing(census: Census) -> bool:
