@@ -49,7 +49,7 @@ def subclass(model) -> None:
     from tests.custom_user.subclasses import Letterbox
     from thanksio_connect import signals
     from thanksio_connect.client.tokens import TokenSet
-    from thanksio_connect.models import ConnectionTokens, ThanksIOConnection
+    from thanksio_connect.models import ConnectionEvent, ConnectionTokens, ThanksIOConnection
     from thanksio_connect.testing import FakeThanksIO
 
     heard = []
@@ -59,6 +59,7 @@ def subclass(model) -> None:
     for signal, receive in zip(every.values(), receivers, strict=True):
         signal.connect(receive, sender=ThanksIOConnection)
     person = Person.objects.create(email=f"{model.__name__}@example.com")
+    person_pk = person.pk
     with FakeThanksIO() as thanksio, thanksio.override_settings():
         given = thanksio.connect(person, expires_in=-1)
         access_token, refresh_token = given.tokens.access_token.reveal(), given.tokens.refresh_token.reveal()
@@ -85,6 +86,10 @@ def subclass(model) -> None:
     assert not ThanksIOConnection.objects.filter(user=person).exists()
     gone = heard.index("tokens_refreshed")
     assert set(heard[:gone]) == {"connected"}, heard
+    events = ConnectionEvent.objects.filter(user=person).order_by("at", "pk").values_list("kind", "code")
+    assert list(events)[-2:] == [("reconnect_required", "invalid_grant"), ("disconnected", "")], list(events)
+    person.delete()
+    assert not ConnectionEvent.objects.filter(user_id=person_pk).exists()
     assert heard[gone:] == ["tokens_refreshed", "tokens_refreshed", "reconnect_required", "disconnected"], heard
 
 

@@ -37,6 +37,28 @@ def assert_refused(response, status=400):
     assert "Start again" in page
 
 
+def records_of(caplog):
+    return [
+        (each.thanksio_event, each.levelname, each.thanksio_user_id, each.thanksio_code)
+        for each in caplog.records
+        if each.name == "thanksio_connect"
+    ]
+
+
+def test_a_failed_authorization_names_its_user_in_the_log(browser, thanksio, user, caplog):
+    caplog.set_level("INFO", logger="thanksio_connect")
+    browser.get(f"{CALLBACK}?state=unknown&code=x")
+    thanksio.next_token(status=500)
+    browser.get(browser.allow(thanksio))
+    thanksio.deny()
+    browser.get(browser.allow(thanksio))
+    assert records_of(caplog) == [
+        ("authorization.failed", "INFO", user.pk, "unknown_state"),
+        ("authorization.failed", "WARNING", user.pk, "server_error"),
+        ("authorization.denied", "INFO", user.pk, "access_denied"),
+    ]
+
+
 # The way it should go
 
 

@@ -118,7 +118,7 @@ def test_an_interruption_of_the_store_stores_once_more(browser, thanksio, user, 
 def test_an_interruption_after_the_store_overwrites_no_renewal(browser, thanksio, user, limit, announced, monkeypatch):
     callback = browser.allow(thanksio)
 
-    def renewed_meanwhile(token_set):
+    def renewed_meanwhile(token_set, user_id):
         ThanksIOConnection.objects.get().refresh()
         interrupt()
 

@@ -64,8 +64,9 @@ def test_json_problem_in_the_browsers_language(db):
 @pytest.mark.parametrize(("language", "words"), [("de", "Jetzt erneuern"), ("ar", "التحديث الآن")])
 def test_admin_in_the_browsers_language(browser, thanksio, user, language, words):
     type(user).objects.update(is_staff=True, is_superuser=True)
-    thanksio.connect(user)
-    page = browser.get("/admin/thanksio_connect/thanksioconnection/", headers={"accept-language": language})
+    connection = thanksio.connect(user)
+    path = f"/admin/thanksio_connect/thanksioconnection/{connection.pk}/change/"
+    page = browser.get(path, headers={"accept-language": language})
     assert words in page.content.decode()
 
 

@@ -172,7 +172,7 @@ def test_relative_links_lead_somewhere(page):
 
 
 def test_every_page_is_in_the_table_of_contents():
-    listed = set(re.findall(r"^(\w+)$", text("index.md"), re.MULTILINE))
+    listed = set(re.findall(r"^([\w-]+)$", text("index.md"), re.MULTILINE))
     assert {page.stem for page in DOCS.glob("*.md")} - {"index"} == listed
 
 

@@ -95,6 +95,7 @@ def test_the_signals():
 def test_the_models():
     assert set(models.__all__) == {
         "AuthorizationRequest",
+        "ConnectionEvent",
         "ConnectionTokens",
         "Sweep",
         "ThanksIOConnection",

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ..exceptions import NotSent, ThanksIOError
+from ..records import record
 from .api_errors import api_error, invalid_response, is_token_refused
 from .auth import BearerAuth
 from .encoding import plain
@@ -212,25 +213,25 @@ class Caller:
     def _log(self, request: Request, progress: _Progress, outcome: str) -> None:
         if not progress.attempts:
             return
-        facts = {
-            "method": request.method,
-            "path": request.shown_path,
-            "status": progress.status,
-            "milliseconds": round((time.monotonic() - progress.started) * 1000),
-            "attempts": progress.attempts,
-            "connection_id": self._connection_id,
-        }
         is_quiet = outcome == "ok" and request.is_read
-        logger.log(
+        milliseconds = round((time.monotonic() - progress.started) * 1000)
+        record(
             logging.DEBUG if is_quiet else logging.INFO,
+            "api.call",
             "%s %s: %s in %d ms (attempts: %d, connection: %s)",
-            facts["method"],
-            facts["path"],
-            facts["status"] or outcome,
-            facts["milliseconds"],
-            facts["attempts"],
-            facts["connection_id"],
-            extra={f"thanksio_{name}": value for name, value in facts.items()},
+            request.method,
+            request.shown_path,
+            progress.status or outcome,
+            milliseconds,
+            progress.attempts,
+            self._connection_id,
+            logger=logger,
+            method=request.method,
+            path=request.shown_path,
+            status=progress.status,
+            milliseconds=milliseconds,
+            attempts=progress.attempts,
+            connection_id=self._connection_id,
         )
 
 

@@ -2,6 +2,15 @@
 
 from .encrypted_token import EncryptedTokenField
 from .lazy_secret import MASK, LazySecret, cipher, sealed
-from .utc_datetime import UTCDateTimeField, utc_now
+from .utc_datetime import UTCDateTimeField, as_the_project_has_it, utc_now
 
-__all__ = ["MASK", "EncryptedTokenField", "LazySecret", "UTCDateTimeField", "cipher", "sealed", "utc_now"]
+__all__ = [
+    "MASK",
+    "EncryptedTokenField",
+    "LazySecret",
+    "UTCDateTimeField",
+    "as_the_project_has_it",
+    "cipher",
+    "sealed",
+    "utc_now",
+]

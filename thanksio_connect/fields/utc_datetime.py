@@ -9,6 +9,8 @@ from django.core.exceptions import FieldError
 from django.db.models import DateTimeField
 from django.utils import timezone
 
+from ..conf import project_setting
+
 if TYPE_CHECKING:
     from django.db.models import Model
 
@@ -79,3 +81,10 @@ class UTCDateTimeField(DateTimeField):  # type: ignore[type-arg]
 def utc_now() -> datetime:
     """Return the current moment, aware, in UTC."""
     return datetime.now(UTC)
+
+
+def as_the_project_has_it(moment: datetime | None) -> datetime | None:
+    """Return a moment aware, or naive in the project's time zone where it does without zones."""
+    if moment is None or timezone.is_naive(moment) or project_setting("USE_TZ", True):
+        return moment
+    return timezone.make_naive(moment, timezone.get_default_timezone())

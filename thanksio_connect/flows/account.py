@@ -16,8 +16,7 @@ from ..client.tokens import Secret, TokenSet
 from ..client.transport import Transport, TransportConfig
 from ..conf import app_settings
 from ..exceptions import ReconnectRequired, ThanksIOConfigurationError, ThanksIOError
-
-logger = logging.getLogger("thanksio_connect")
+from ..records import record
 
 # The user waits: an answer is welcome, not needed.
 _TIME_BUDGET = TransportConfig(connect_timeout_seconds=1.0, read_timeout_seconds=2.0)
@@ -38,8 +37,11 @@ class _NewToken:
 
 
 @sensitive_variables()
-def find_thanksio_user_id(token_set: TokenSet) -> str:
-    """The account's user id, or an empty string. Takes three seconds at most, and raises nothing of ours."""
+def find_thanksio_user_id(token_set: TokenSet, user_id: Any = None) -> str:
+    """The account's user id, or an empty string. Takes three seconds at most, and raises nothing of ours.
+
+    ``user_id`` is the project's user, for the log.
+    """
     try:
         client = ThanksIOClient(
             api_url=app_settings.api_url,
@@ -49,7 +51,15 @@ def find_thanksio_user_id(token_set: TokenSet) -> str:
         )
         return _first_user_id(client.get("/mailing-lists/", params={"items_per_page": 1}))
     except (ThanksIOError, ThanksIOConfigurationError) as error:
-        logger.info("The thanks.io account of a new connection is not known: %s.", type(error).__name__)
+        record(
+            logging.INFO,
+            "connection.account_unknown",
+            "The thanks.io account of user %s's new connection is not known: %s.",
+            user_id,
+            type(error).__name__,
+            user_id=user_id,
+            code=type(error).__name__,
+        )
         return ""
 
 

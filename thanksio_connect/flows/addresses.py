@@ -18,9 +18,8 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from ..client.urls import is_secure_url
 from ..conf import app_settings, project_setting
 from ..exceptions import ThanksIOConfigurationError
+from ..records import record
 from .mount import own_path
-
-logger = logging.getLogger("thanksio_connect")
 
 NEXT_FIELD = "next"
 MAX_NEXT_LENGTH = 2000
@@ -70,7 +69,7 @@ def _landing(request: HttpRequest, setting: str, value: str) -> str:
         try:
             return resolve_url(value)
         except NoReverseMatch:
-            logger.error("%s names no URL: users land on the status page.", setting)
+            record(logging.ERROR, "pages.address_unknown", "%s names no URL: users land on the status page.", setting)
     return own_url(request, "connection")
 
 

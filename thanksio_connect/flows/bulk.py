@@ -18,15 +18,15 @@ from ..client.deadline import now
 from ..conf import app_settings, oauth_config
 from ..exceptions import ThanksIOConfigurationError, Throttled
 from ..models import ConnectionTokens
+from ..records import record
 from .crew import Crew, default_workers
-from .outcome import Outcome, Summary
+from .old_events import delete_old_events
+from .outcome import Handled, Outcome, Summary
 from .pace import TICK_SECONDS, Pace
 from .renew_row import renew_row
 from .selection import PAGE_SIZE, Selection, some_rows
 from .suspicion import Reason, Suspicion, invisible_rows_error, no_key_fits_error, reason_of
 from .sweep import Tenure
-
-logger = logging.getLogger("thanksio_connect")
 
 # thanks.io asked to wait and did not say how long: one turn, doubling while it goes on.
 LONGEST_WAIT_SECONDS = 60.0
@@ -35,7 +35,11 @@ ROWS_BY_CHANCE, ROWS_DRAWN = 3, 20
 
 
 class BulkRefresh:
-    """One sweep. ``stop`` may be set from a signal handler: what is in flight is finished and saved."""
+    """One sweep. ``stop`` may be set from a signal handler: what is in flight is finished and saved.
+
+    ``progress`` is called after each row and now and then between; ``on_row`` with each row, in the thread that handled
+    it. Several threads may call them at a time.
+    """
 
     def __init__(
         self,
@@ -48,6 +52,7 @@ class BulkRefresh:
         patience_seconds: float = math.inf,
         stop: threading.Event | None = None,
         progress: Callable[[Summary], object] = lambda summary: None,
+        on_row: Callable[[ConnectionTokens, Handled], object] = lambda tokens, handled: None,
     ) -> None:
         self.selection = selection
         self.limit = limit
@@ -56,6 +61,7 @@ class BulkRefresh:
         per_minute = app_settings.rate_limit_per_minute if rate_per_minute is None else rate_per_minute
         self.pace = Pace(per_minute, self.stop, ends, patience_seconds=patience_seconds, tick=self._keep_lease)
         self.progress = progress
+        self.on_row = on_row
         self.summary = Summary()
         self.suspicion = Suspicion()
         self._workers = workers or default_workers()
@@ -63,6 +69,7 @@ class BulkRefresh:
         self._lock = threading.Lock()
         self._tenure = Tenure()
         self._sent = 0
+        self._busy = 0  # in the thread that calls
         self._wait_seconds = self.pace.interval_seconds
         self._by_chance: set[str] = set()
         self._gone: list[str] = []
@@ -87,13 +94,21 @@ class BulkRefresh:
                 if self._crew is not None:
                     self._crew.close()
             self._look_at_the_end()
+            if self._tenure.is_held:
+                delete_old_events()
         finally:
             self._end()
         if self._error is not None:
             raise self._error
         return self.summary
 
+    @property
+    def in_flight(self) -> int:
+        """How many rows are being renewed."""
+        return self._busy if self._crew is None else self._crew.busy
+
     def _keep_lease(self) -> None:
+        self.progress(self.summary)
         if not self._tenure.keep():
             self._halt("another sweep")
 
@@ -110,7 +125,7 @@ class BulkRefresh:
             if self.selection.is_early(tokens):
                 self._tenure.resume_after = tokens.pk
             if self._crew is None:
-                self._handle(tokens)
+                self._handle_here(tokens)
             else:
                 self._crew.hand(tokens)
         self._has_seen_all = True
@@ -153,7 +168,7 @@ class BulkRefresh:
                 return
             self._by_chance.add(tokens.pk)
             is_due = self.selection.keys is None and not self.selection.is_early(tokens)
-            if (came := self._handle(tokens, is_extra=not is_due)) is not None and came.is_failure:
+            if (came := self._handle_here(tokens, is_extra=not is_due)) is not None and came.is_failure:
                 outcome, answers = came, answers + 1
             if (
                 self.summary.refreshed > refreshed or answers == ROWS_BY_CHANCE
@@ -164,22 +179,32 @@ class BulkRefresh:
             self._halt_because(reason_of(outcome, self.summary, were_others_asked=answers > 0))
         self.suspicion.allay()
 
+    def _handle_here(self, tokens: ConnectionTokens, *, is_extra: bool = False) -> Outcome | None:
+        self._busy += 1
+        try:
+            return self._handle(tokens, is_extra=is_extra)
+        finally:
+            self._busy -= 1
+
     # One row, in any thread
 
     def _handle(self, tokens: ConnectionTokens, *, is_extra: bool = False) -> Outcome | None:
+        was_failing = bool(tokens.last_error_code)
         try:
-            outcome = renew_row(tokens, force=bool(self.selection.users) and not _needs_owner(tokens))
+            handled = renew_row(tokens, force=bool(self.selection.users) and not _needs_owner(tokens))
         except ThanksIOConfigurationError as error:
             self._halt_because(error)
             return None
         except Throttled as error:
-            outcome = Outcome.THROTTLED
+            handled = Handled(Outcome.THROTTLED, error.code, is_repeated=was_failing)
             self._hold(error)
+        outcome = handled.outcome
         if outcome is Outcome.GONE and len(self._gone) < PAGE_SIZE:
             self._gone.append(tokens.pk)
         if not outcome.was_sent:
             self.pace.return_turn()
-        self._count(outcome, is_extra=is_extra)
+        self.on_row(tokens, handled)
+        self._count(handled, is_extra=is_extra)
         return outcome
 
     def _hold(self, error: Throttled) -> None:
@@ -189,10 +214,11 @@ class BulkRefresh:
             self._wait_seconds = min(2 * self._wait_seconds, LONGEST_WAIT_SECONDS)
         self.pace.hold(seconds)
 
-    def _count(self, outcome: Outcome, *, is_extra: bool) -> None:
+    def _count(self, handled: Handled, *, is_extra: bool) -> None:
+        outcome = handled.outcome
         with self._lock:
             self._sent += outcome.was_sent
-            self.summary.add(outcome)
+            self.summary.add(handled)
             if outcome.is_failure:
                 self._last_failure = outcome
             if outcome is Outcome.REFRESHED:
@@ -218,7 +244,13 @@ class BulkRefresh:
         try:
             self.pace.close()
         except (DatabaseError, InterfaceError) as error:
-            logger.warning("The sweep's turns could not be given back (%s).", type(error).__name__)
+            record(
+                logging.WARNING,
+                "sweep.turns_not_given_back",
+                "The sweep's turns could not be given back (%s).",
+                type(error).__name__,
+                code=type(error).__name__,
+            )
         self._tenure.end(self.summary.as_dict())
 
     def _halt(self, word: str) -> None:

@@ -25,13 +25,12 @@ from ..client.tokens import Secret, TokenSet
 from ..conf import app_settings, oauth_client
 from ..exceptions import InvalidState, NotSent, OAuthError
 from ..models import AuthorizationRequest, ThanksIOConnection
+from ..records import record
 from . import started
 from .authorize import open_requests
 from .browser import COOKIE_NAME, is_same_browser
 from .code_exchange import CodeExchange
 from .response import AuthorizationResponse
-
-logger = logging.getLogger("thanksio_connect")
 
 LOOKS_AT_MOST = 4
 
@@ -144,13 +143,19 @@ def _refused(request: HttpRequest, response: AuthorizationResponse, opened: Auth
     _consume(opened)
     started.forget(request, response.state_digest)
     if response.error == "access_denied":
+        text = "User %s did not allow the connection at thanks.io."
+        record(logging.INFO, "authorization.denied", text, opened.user_id, user_id=opened.user_id, code=response.error)
         return Outcome(Answer.DENIED, opened.next_url)
-    logger.error(
+    record(
+        logging.ERROR,
+        "authorization.refused",
         "thanks.io refused an authorization request: error=%r, error_description=%r. If it names the client "
         "or the redirect URI, compare THANKSIO_CLIENT_ID and %s with what is registered at thanks.io.",
         response.error,
         response.error_description,
         opened.redirect_uri,
+        user_id=opened.user_id,
+        code=response.error,
     )
     raise OAuthError("thanks.io refused the authorization request.", code="authorization_error")
 

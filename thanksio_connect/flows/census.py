@@ -16,6 +16,8 @@ from .selection import read
 
 # Due for longer than this: the sweep does not run, or does not keep up.
 OVERDUE = timedelta(hours=1)
+# The code of a connection that has no tokens.
+NO_TOKENS = "no_tokens"
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ class Census:
 
     ``due`` is part of ``connected``, ``overdue`` of ``due``. ``failing``: connected, and the last renewal failed.
     ``expired``: connected, and the access token is past its lifetime. ``oldest_success``: when the pair was obtained
-    that is the oldest of those connected. ``errors``: how many failed last with which code, whatever their state.
+    that is the oldest of those connected. ``errors``: how many failed last with which code, whatever their state; and
+    how many have no tokens.
     """
 
     taken_at: datetime
@@ -68,6 +71,7 @@ def _census(using: str) -> Census:
     rows = ConnectionTokens._base_manager.using(using)
     is_connected = Q(status=Status.CONNECTED)
     numbers = rows.aggregate(
+        rows=Count("pk"),
         connected=Count("pk", filter=is_connected),
         due=Count("pk", filter=is_connected & Q(next_refresh_at__lte=now)),
         overdue=Count("pk", filter=is_connected & Q(next_refresh_at__lte=now - OVERDUE)),
@@ -77,12 +81,15 @@ def _census(using: str) -> Census:
         next_due=Min("next_refresh_at", filter=is_connected),
     )
     failed = rows.exclude(last_error_code="").values_list("last_error_code").annotate(Count("pk"))
+    errors = dict(failed)
     connections = ThanksIOConnection._base_manager.using(using).count()
+    if (bare := connections - numbers.pop("rows")) > 0:
+        errors[NO_TOKENS] = bare
     return Census(
         taken_at=now,
         connections=connections,
         reconnect_required=connections - numbers["connected"],
-        errors=dict(sorted(failed)),
+        errors=dict(sorted(errors.items())),
         sweep=_last_sweep(Sweep._base_manager.using(using).first(), now),
         **numbers,
     )

@@ -10,6 +10,7 @@ from ..conf import app_settings, oauth_config
 from ..models import ConnectionTokens
 from . import sweep
 from .bulk import BulkRefresh
+from .old_events import delete_old_events
 from .outcome import Summary
 from .selection import Selection
 from .sweep import Held, SweepLease
@@ -53,6 +54,7 @@ def deal_out(queue: Queue, *, every_seconds: float = EVERY_SECONDS) -> int:
         raise
     finally:
         lease.give_back(Summary(remaining=len(keys)).as_dict(), lease.resume_after)
+    delete_old_events()
     return len(keys)
 
 

@@ -18,11 +18,10 @@ from ..client.interruption import Errand, find_interruption, is_interruption
 from ..client.tokens import TokenSet
 from ..exceptions import ThanksIOConfigurationError, ThanksIOError
 from ..models import ThanksIOConnection
+from ..records import record
 from . import started
 from .account import find_thanksio_user_id
 from .response import AuthorizationResponse
-
-logger = logging.getLogger("thanksio_connect")
 
 T = TypeVar("T")
 OWN_ERRORS = (ThanksIOError, ThanksIOConfigurationError, DatabaseError, InterfaceError)
@@ -83,7 +82,7 @@ class CodeExchange:
         """Whose account it is. Asked once the tokens are stored; the rest of the connecting is not interrupted."""
         self._is_stored = True
         try:
-            return find_thanksio_user_id(token_set)
+            return find_thanksio_user_id(token_set, self._request.user.pk)
         except BaseException as error:  # noqa: BLE001 - raised by finish()
             self._interruption = self._interruption or find_interruption(error) or error
             return ""
@@ -100,10 +99,15 @@ class CodeExchange:
                 # An exception of another kind may come from another thread, which leaves no trace in it.
                 self._interruption = self._interruption or interruption or error
         assert self._interruption is not None
-        logger.critical(
+        record(
+            logging.CRITICAL,
+            "tokens.lost",
             "The tokens that thanks.io gave for user %s were not stored, for %s kept interrupting: the user has to "
             "connect again.",
             self._request.user.pk,
             type(self._interruption).__name__,
+            connection_id=None,
+            user_id=self._request.user.pk,
+            code="interrupted",
         )
         raise Interrupted(self._interruption) if is_interruption(self._interruption) else self._interruption

@@ -18,9 +18,8 @@ from ..conf import app_settings, oauth_client
 from ..exceptions import ThanksIOConfigurationError
 from ..fields import LazySecret
 from ..models import ConnectionTokens, ThanksIOConnection
+from ..records import record
 from .status import connection_of
-
-logger = logging.getLogger("thanksio_connect")
 
 # The user waits, and the connection is removed already.
 _TIME_BUDGET = TransportConfig(connect_timeout_seconds=1.0, read_timeout_seconds=2.0)
@@ -41,7 +40,7 @@ def disconnect(connection: ThanksIOConnection) -> None:
     tokens = _newest_tokens(connection, using) if is_revoked_at_thanksio() else None
     connection.disconnect()
     if tokens is not None:
-        transaction.on_commit(partial(_revoke, tokens), using=using)
+        transaction.on_commit(partial(_revoke, tokens, connection.user_id), using=using)
 
 
 def is_revoked_at_thanksio() -> bool:
@@ -49,7 +48,15 @@ def is_revoked_at_thanksio() -> bool:
     try:
         return bool(app_settings.revoke_url)
     except ThanksIOConfigurationError as error:
-        logger.error("thanks.io is not told of disconnects: %s", error)
+        record(
+            logging.ERROR,
+            "connection.not_revoked",
+            "thanks.io is not told of disconnects: %s",
+            error,
+            connection_id=None,
+            user_id=None,
+            code=error.code,
+        )
         return False
 
 
@@ -60,7 +67,7 @@ def _newest_tokens(connection: ThanksIOConnection, using: str) -> ConnectionToke
     return tokens
 
 
-def _revoke(tokens: ConnectionTokens) -> None:
+def _revoke(tokens: ConnectionTokens, user_id: Any) -> None:
     """Ask for the refresh token first: with it the whole grant ends (RFC 7009 2.1). Never raises."""
     pairs: tuple[tuple[LazySecret, str], ...] = (
         (tokens.refresh_token, "refresh_token"),
@@ -72,11 +79,16 @@ def _revoke(tokens: ConnectionTokens) -> None:
             if token:
                 client.revoke(Secret(token.reveal()), hint)
     except Exception as error:  # noqa: BLE001 - the connection is removed, whatever this is
-        code = getattr(error, "code", "")
-        logger.warning(
+        code = str(getattr(error, "code", ""))
+        record(
+            logging.WARNING,
+            "connection.not_revoked",
             "thanks.io was not told of the disconnect of connection %s (%s %s). Its tokens live on there until they "
             "expire, or until the user removes the access.",
             tokens.connection_id,
             type(error).__name__,
             code,
+            connection_id=tokens.connection_id,
+            user_id=user_id,
+            code=code or type(error).__name__,
         )

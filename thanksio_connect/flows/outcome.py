@@ -17,6 +17,7 @@ class Outcome(StrEnum):
     TRANSIENT = "transient"
     DATABASE = "database"
     THROTTLED = "throttled"
+    LOST = "lost"
     RECONNECT_REQUIRED = "reconnect_required"
     NO_REFRESH_TOKEN = "no_refresh_token"  # noqa: S105 - a code, no secret
     OTHER_CLIENT = "other_client"
@@ -33,7 +34,13 @@ class Outcome(StrEnum):
         """Whether thanks.io was asked, and the row was not renewed."""
         return self.was_sent and self is not Outcome.REFRESHED
 
+    @property
+    def is_unhappy(self) -> bool:
+        """Whether somebody's tokens could not be renewed."""
+        return self not in _NOTHING_TO_TELL
 
+
+_NOTHING_TO_TELL = {Outcome.REFRESHED, Outcome.SKIPPED, Outcome.ELSEWHERE, Outcome.GONE}
 _NOT_SENT = {
     Outcome.SKIPPED,
     Outcome.ELSEWHERE,
@@ -48,17 +55,34 @@ _COUNTED_AS = {
     Outcome.GONE: "skipped",
     Outcome.DATABASE: "transient",
     Outcome.THROTTLED: "transient",
+    Outcome.LOST: "reconnect_required",
     Outcome.NO_REFRESH_TOKEN: "reconnect_required",
     Outcome.OTHER_CLIENT: "reconnect_required",
     Outcome.UNREADABLE: "undecryptable",
 }
 
 
+@dataclass(frozen=True)
+class Handled:
+    """One row that was handled: what became of it, why, and whether its last renewal had failed, too."""
+
+    outcome: Outcome
+    code: str = ""
+    is_repeated: bool = False
+
+    @property
+    def needs_attention(self) -> bool:
+        """Whether an operator must know. What failed once for no fault of the row's is tried again by the next run."""
+        passes = self.outcome in (Outcome.TRANSIENT, Outcome.THROTTLED)
+        return self.outcome.is_unhappy and (self.is_repeated or not passes)
+
+
 @dataclass
 class Summary:
     """How many rows came to which outcome. ``remaining`` were due and not reached.
 
-    ``elsewhere``: how many of those skipped somebody else has renewed or disconnected meanwhile.
+    ``elsewhere``: how many of those skipped somebody else has renewed or disconnected meanwhile. ``alarming``: how many
+    an operator must know of.
     """
 
     refreshed: int = 0
@@ -69,9 +93,12 @@ class Summary:
     undecryptable: int = 0
     remaining: int = 0
     stopped_by: str = ""
+    alarming: int = 0
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, handled: Handled) -> None:
         """Count one row."""
+        outcome = handled.outcome
+        self.alarming += handled.needs_attention
         name = _COUNTED_AS.get(outcome, str(outcome))
         setattr(self, name, getattr(self, name) + 1)
         self.elsewhere += outcome in (Outcome.ELSEWHERE, Outcome.GONE)
@@ -93,4 +120,4 @@ class Summary:
 
     def as_dict(self) -> dict[str, Any]:
         """For ``--json``."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "alarming"}

@@ -36,6 +36,7 @@ class Pace:
         patience_seconds: float = math.inf,
         tick: Callable[[], object] = lambda: None,
     ) -> None:
+        self.per_minute = per_minute
         self.interval_seconds = 60.0 / per_minute
         self._block = min(LONGEST_BLOCK, max(1, int(BLOCK_SECONDS / self.interval_seconds)))
         self._ends = ends

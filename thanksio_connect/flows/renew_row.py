@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import time
+from typing import Any
 
 from django.db import DatabaseError, InterfaceError, ProgrammingError
 
@@ -17,58 +18,68 @@ from ..exceptions import (
     TokenUndecryptable,
 )
 from ..models import ConnectionTokens
+from ..records import record
 from ..refresh import doors
+from ..refresh.renewal import LOST_NOTE
 from ..refresh.token_row import NO_REFRESH_TOKEN, OTHER_CLIENT
-from .outcome import Outcome
-
-logger = logging.getLogger("thanksio_connect")
-
+from .outcome import Handled, Outcome
 
 # A session that the server ended costs one try; a server that is gone costs all.
 TRIES, PAUSE_SECONDS = 2, 0.5
 
 
-def renew_row(tokens: ConnectionTokens, *, force: bool = False) -> Outcome:
-    """Renew one row unless somebody else is at it. Raises Throttled and ThanksIOConfigurationError.
+def renew_row(tokens: ConnectionTokens, *, force: bool = False) -> Handled:
+    """Renew one row unless somebody else is at it. Raises ThanksIOConfigurationError, and Throttled.
 
     ``force`` tries a row whose backoff still lasts, or that is locked for a moment.
     """
+    was_failing, code = bool(tokens.last_error_code), ""
     for left in reversed(range(TRIES)):
         try:
-            return _renew_row(tokens, force=force)
+            outcome, code = _renew_row(tokens, force=force)
+            return Handled(outcome, code, is_repeated=was_failing)
         except ProgrammingError:  # no such table on this session's search path
-            return Outcome.GONE
+            return Handled(Outcome.GONE)
         except (DatabaseError, InterfaceError) as error:
-            _log(tokens, type(error).__name__)
+            code = type(error).__name__
+            if LOST_NOTE in getattr(error, "__notes__", ()):
+                return Handled(Outcome.LOST, code)
+            _record_database_error(tokens, error)
         if left:
             time.sleep(PAUSE_SECONDS * random.random())  # noqa: S311 - jitter, no secret
-    return Outcome.DATABASE
+    return Handled(Outcome.DATABASE, code, is_repeated=was_failing)
 
 
-def _renew_row(tokens: ConnectionTokens, *, force: bool) -> Outcome:
+def _renew_row(tokens: ConnectionTokens, *, force: bool) -> tuple[Outcome, str]:
     version = tokens.version
     try:
         renewed = doors.renew_unless_taken(tokens, force=force)
     except Throttled:
         raise
-    except NotConnected:
-        return Outcome.GONE
-    except RefreshInProgress:
-        return Outcome.SKIPPED
-    except ReconnectRequired as error:
-        return _OF_CODE.get(error.code, Outcome.RECONNECT_REQUIRED)
-    except TokenUndecryptable as error:
-        return Outcome.UNREADABLE if error.said_by_thanksio else Outcome.UNDECRYPTABLE
     except ThanksIOError as error:
-        _log(tokens, error.code)
-        return Outcome.TRANSIENT
+        return _outcome_of(error), error.code
     if renewed:
-        return Outcome.REFRESHED
-    return Outcome.SKIPPED if tokens.version == version else Outcome.ELSEWHERE
+        return Outcome.REFRESHED, ""
+    return Outcome.SKIPPED if tokens.version == version else Outcome.ELSEWHERE, ""
 
 
-def _log(tokens: ConnectionTokens, code: str) -> None:
-    logger.warning("thanks.io tokens of connection %s were not renewed (%s).", tokens.connection_id, code)
+def _outcome_of(error: ThanksIOError) -> Outcome:
+    if isinstance(error, NotConnected):
+        return Outcome.GONE
+    if isinstance(error, RefreshInProgress):
+        return Outcome.SKIPPED
+    if isinstance(error, ReconnectRequired):
+        return _OF_CODE.get(error.code, Outcome.RECONNECT_REQUIRED)
+    if isinstance(error, TokenUndecryptable):
+        return Outcome.UNREADABLE if error.said_by_thanksio else Outcome.UNDECRYPTABLE
+    return Outcome.TRANSIENT
+
+
+def _record_database_error(tokens: ConnectionTokens, error: Exception) -> None:
+    code = type(error).__name__
+    ids: dict[str, Any] = {"connection_id": tokens.connection_id, "user_id": tokens.connection.user_id}
+    text = "thanks.io tokens of connection %s were not renewed: the database can't be used (%s)."
+    record(logging.WARNING, "renewal.database_failed", text, tokens.connection_id, code, code=code, **ids)
 
 
 _OF_CODE = {OTHER_CLIENT: Outcome.OTHER_CLIENT, NO_REFRESH_TOKEN: Outcome.NO_REFRESH_TOKEN}

@@ -35,6 +35,16 @@ def name_of(user: Any) -> str:
     """Who is signed in, in words: the full name with the username, or the username alone; empty for a visitor."""
     if not getattr(user, "is_authenticated", False):
         return ""
-    username = str(user.get_username())
-    full_name = str(user.get_full_name()).strip() if hasattr(user, "get_full_name") else ""
+    username, full_name = str(user.get_username()), full_name_of(user)
     return f"{full_name} ({username})" if full_name and full_name != username else username
+
+
+def full_name_of(user: Any) -> str:
+    """Return the user's full name; empty without one."""
+    return str(user.get_full_name()).strip() if hasattr(user, "get_full_name") else ""
+
+
+def email_of(user: Any) -> str:
+    """Return the user's e-mail address, whatever the user model calls it; empty without one."""
+    name = user.get_email_field_name() if hasattr(user, "get_email_field_name") else "email"
+    return str(getattr(user, name, "") or "")

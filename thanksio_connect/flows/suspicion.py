@@ -33,7 +33,7 @@ class Suspicion:
         if outcome is Outcome.REFRESHED:
             self._failures = self._unusable = 0
             self._key_fits = True
-        elif outcome is Outcome.DATABASE:
+        elif outcome in (Outcome.DATABASE, Outcome.LOST):
             self._unusable += 1
         elif outcome is Outcome.UNDECRYPTABLE:
             self._undecryptable += 1

@@ -22,11 +22,10 @@ from django.db.models import F, Q
 from ..client.deadline import now
 from ..fields import UTCDateTimeField
 from ..models import Sweep
+from ..records import record
 from ..refresh import database_facts as facts
 from ..refresh import sessions
 from ..refresh.token_row import new_id
-
-logger = logging.getLogger("thanksio_connect")
 
 T = TypeVar("T")
 # A holder that dies is replaced within a minute; one that lives says so several times in it.
@@ -127,6 +126,11 @@ class Tenure:
             raise SweptElsewhere(taken)
         self._lease, self._kept_at, self.resume_after = taken, now(), taken.resume_after
 
+    @property
+    def is_held(self) -> bool:
+        """Whether there is a lease."""
+        return self._lease is not None
+
     def keep(self) -> bool:
         """Say now and then that the holder lives. Returns False once another sweep has taken over."""
         if self._lease is None or now() - self._kept_at < RENEW_SECONDS:
@@ -135,7 +139,13 @@ class Tenure:
         try:
             is_ours = self._lease.keep(self.resume_after)
         except (DatabaseError, InterfaceError) as error:
-            logger.warning("The sweep's lease could not be kept (%s).", type(error).__name__)
+            record(
+                logging.WARNING,
+                "sweep.lease_not_kept",
+                "The sweep's lease could not be kept (%s).",
+                type(error).__name__,
+                code=type(error).__name__,
+            )
             return True
         if not is_ours:
             self._lease = None
@@ -147,7 +157,13 @@ class Tenure:
             if self._lease is not None:
                 self._lease.give_back(counts, self.resume_after)
         except (DatabaseError, InterfaceError) as error:
-            logger.warning("The sweep's lease could not be given back (%s); it expires.", type(error).__name__)
+            record(
+                logging.WARNING,
+                "sweep.lease_not_given_back",
+                "The sweep's lease could not be given back (%s); it expires.",
+                type(error).__name__,
+                code=type(error).__name__,
+            )
 
 
 def wait_seconds() -> float:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -17,9 +20,12 @@ from ..client.api import ThanksIOClient
 from ..client.asynchronous import AsyncThanksIOClient
 from ..client.tokens import Secret
 from ..client.transport import Transport
-from ..conf import app_settings, project_setting, transport_config
+from ..conf import app_settings, transport_config
 from ..exceptions import ReconnectRequired
-from ..refresh import doors
+from ..fields import as_the_project_has_it
+from ..records import record
+from ..refresh import doors, history
+from ..refresh.history import Kind
 from ..refresh.token_row import Status
 from .manager import ThanksIOConnectionManager
 from .tokens import ConnectionTokens
@@ -55,8 +61,15 @@ class ThanksIOConnection(models.Model):
     class Meta:
         verbose_name = _("thanks.io connection")
         verbose_name_plural = _("thanks.io connections")
+        permissions = [
+            ("refresh_thanksioconnection", "Can refresh thanks.io connection"),
+            ("disconnect_thanksioconnection", "Can disconnect thanks.io connection"),
+        ]
 
     def __str__(self) -> str:
+        """By the user's name where the user is loaded, else by key: this never costs a query."""
+        if type(self)._meta.get_field("user").is_cached(self):
+            return _("thanks.io connection of %(name)s") % {"name": self.user.get_username()}
         return _("thanks.io connection of user %(user)s") % {"user": self.user_id}
 
     @property
@@ -84,17 +97,17 @@ class ThanksIOConnection(models.Model):
     @property
     def expires_at(self) -> datetime | None:
         """When the access token expires, if that is known; aware or naive as the project's ``USE_TZ`` says."""
-        return None if self._tokens is None else _as_the_project_has_it(self._tokens.expires_at)
+        return None if self._tokens is None else as_the_project_has_it(self._tokens.expires_at)
 
     @property
     def next_refresh_at(self) -> datetime | None:
         """When the command renews the tokens."""
-        return None if self._tokens is None else _as_the_project_has_it(self._tokens.next_refresh_at)
+        return None if self._tokens is None else as_the_project_has_it(self._tokens.next_refresh_at)
 
     @property
     def last_refreshed_at(self) -> datetime | None:
         """When the tokens were last renewed; None if they are the first."""
-        return None if self._tokens is None else _as_the_project_has_it(self._tokens.last_refreshed_at)
+        return None if self._tokens is None else as_the_project_has_it(self._tokens.last_refreshed_at)
 
     @property
     def last_error_code(self) -> str:
@@ -142,9 +155,18 @@ class ThanksIOConnection(models.Model):
         deleted, _rows = self.delete(using=using)
         self.pk = pk  # receivers can tell which one it was
         if deleted:
-            transaction.on_commit(
-                lambda: signals.disconnected.send_robust(sender=ThanksIOConnection, connection=self), using=using
-            )
+            write_down = history.writer_after_commit(using, self.user_id, connection_id=pk)
+            transaction.on_commit(partial(self._announce_disconnect, write_down), using=using)
+
+    def _announce_disconnect(self, write_down: Callable[[Kind], object]) -> None:
+        """Write the event down, log it and send the signal: the row is gone."""
+        ids: dict[str, Any] = {"connection_id": self.pk, "user_id": self.user_id}
+        try:
+            write_down(Kind.DISCONNECTED)
+        finally:  # whatever interrupts
+            text = "thanks.io connection %(connection_id)s of user %(user_id)s was disconnected."
+            record(logging.INFO, "connection.disconnected", text, ids, **ids)
+            signals.disconnected.send_robust(sender=ThanksIOConnection, connection=self)
 
     @property
     def api(self) -> ThanksIOClient:
@@ -173,10 +195,3 @@ class _Bearer:
 
     def renew(self, rejected_access_token: Secret) -> None:
         doors.renew_rejected(self._connection._tokens_to_use(), rejected_access_token)
-
-
-def _as_the_project_has_it(moment: datetime | None) -> datetime | None:
-    """A moment aware, or naive in the project's time zone where it does without zones."""
-    if moment is None or project_setting("USE_TZ", True):
-        return moment
-    return timezone.make_naive(moment, timezone.get_default_timezone())

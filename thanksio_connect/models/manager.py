@@ -17,8 +17,10 @@ from .. import signals
 from ..client.tokens import TokenSet
 from ..exceptions import NotConnected
 from ..fields import utc_now
+from ..records import record
 from ..refresh import database_facts as facts
-from ..refresh import sessions, statements
+from ..refresh import history, sessions, statements
+from ..refresh.history import Kind
 from ..refresh.rollback_guard import GRANT_ID
 from ..refresh.token_row import Status, granted_values
 from .tokens import ConnectionTokens
@@ -28,8 +30,6 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
 
     from .connection import ThanksIOConnection
-
-logger = logging.getLogger("thanksio_connect")
 
 
 @dataclass(frozen=True)
@@ -112,13 +112,8 @@ class ThanksIOConnectionManager(models.Manager["ThanksIOConnection"]):
         if callable(thanksio_user_id) and (known := thanksio_user_id()):
             self._name_account(connection, known, using)
         changed = granted.account_before != known if granted.account_before and known else None
-        announce = partial(
-            signals.connected.send_robust,
-            sender=ConnectionTokens._meta.get_field("connection").related_model,
-            connection=connection,
-            created=granted.created,
-            account_changed=changed,
-        )
+        write_down = history.writer_after_commit(using, connection.user_id, connection_id=connection.pk)
+        announce = partial(_announce, connection, write_down, created=granted.created, account_changed=changed)
         setattr(announce, GRANT_ID, connection.tokens.pk)
         transaction.on_commit(announce, using=using)
         return connection
@@ -135,11 +130,16 @@ class ThanksIOConnectionManager(models.Manager["ThanksIOConnection"]):
                     budget_seconds=sessions.STORE_BUDGET_SECONDS,
                 )
         except (DatabaseError, InterfaceError) as error:
-            logger.critical(
+            record(
+                logging.CRITICAL,
+                "tokens.lost",
                 "The tokens that thanks.io gave for user %s could not be stored (%s): the user has to connect again. "
                 "If a table or a column is missing or too short, run manage.py migrate.",
                 user_pk,
                 type(error).__name__,
+                connection_id=None,
+                user_id=user_pk,
+                code=type(error).__name__,
             )
             raise
         for row in (granted.connection, granted.connection.tokens):
@@ -199,5 +199,48 @@ class ThanksIOConnectionManager(models.Manager["ThanksIOConnection"]):
             try:
                 sessions.committed(using, write)
             except (DatabaseError, InterfaceError) as error:
-                logger.warning("The thanks.io account's name could not be stored (%s).", type(error).__name__)
+                record(
+                    logging.WARNING,
+                    "connection.account_not_stored",
+                    "The thanks.io account's name could not be stored (%s).",
+                    type(error).__name__,
+                    connection_id=connection.pk,
+                    user_id=connection.user_id,
+                    code=type(error).__name__,
+                )
         connection.thanksio_user_id = thanksio_user_id
+
+
+def _announce(
+    connection: ThanksIOConnection,
+    write_down: Callable[[Kind], object],
+    *,
+    created: bool,
+    account_changed: bool | None,
+) -> None:
+    """Write the event down, log it and send the signal: the tokens are committed."""
+    kind = Kind.CONNECTED if created else Kind.ACCOUNT_CHANGED if account_changed else Kind.RECONNECTED
+    try:
+        write_down(kind)
+    finally:  # whatever interrupts
+        _tell(connection, kind, created=created, account_changed=account_changed)
+
+
+def _tell(connection: ThanksIOConnection, kind: Kind, *, created: bool, account_changed: bool | None) -> None:
+    record(
+        logging.INFO,
+        "connection.connected",
+        "thanks.io connection %s of user %s: %s.",
+        connection.pk,
+        connection.user_id,
+        kind.value,
+        connection_id=connection.pk,
+        user_id=connection.user_id,
+        code=kind.value,
+    )
+    signals.connected.send_robust(
+        sender=ConnectionTokens._meta.get_field("connection").related_model,
+        connection=connection,
+        created=created,
+        account_changed=account_changed,
+    )

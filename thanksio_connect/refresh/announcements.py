@@ -1,7 +1,11 @@
-"""What a renewal tells the project: signals with its outcome and how long thanks.io took."""
+"""What a renewal tells: the operator's log, the user's history, and the project by signals; after the commit.
+
+A renewal that goes well is told by a signal alone, and by a record of level DEBUG.
+"""
 
 from __future__ import annotations
 
+import logging
 from typing import Any, cast
 
 from django.core.exceptions import ObjectDoesNotExist
@@ -9,36 +13,111 @@ from django.db import DatabaseError, InterfaceError, models
 from django.dispatch import Signal
 
 from .. import signals
-from .token_row import Row
+from ..exceptions import ThanksIOConfigurationError, Throttled
+from ..records import record
+from . import history
+from .history import Kind
+from .places import Place
+from .token_row import Failure, Row
 
 REFRESHED = "refreshed"
 DATABASE = "database"
 
 
-def refreshed(tokens: Any, duration_seconds: float) -> None:
-    """Say that a new pair stands."""
-    _announce(signals.tokens_refreshed, tokens, REFRESHED, duration_seconds)
+class Announcer:
+    """One renewal's. A transition is told once, also where an interruption makes its step run again."""
 
+    def __init__(self, tokens: Any, place: Place) -> None:
+        self._tokens = tokens
+        self._place = place
+        self._ids = {"connection_id": place.key.connection_id, "user_id": place.key.user_id}
+        self._told: set[Kind] = set()
 
-def reconnect_required(tokens: Any, row: Row | None, duration_seconds: float) -> None:
-    """Say that only the owner can help, and why, as the row has it."""
-    _announce(signals.reconnect_required, tokens, "" if row is None else row.error_code, duration_seconds)
+    def refreshed(self, before: Row | None, duration_seconds: float) -> None:
+        """Say that a new pair stands, and that the connection recovered if it had been failing ``before``."""
+        if before is not None and (before.error_code or before.is_dead) and self._is_news(Kind.RECOVERED):
+            self._write(Kind.RECOVERED, before.error_code)
+            record(
+                logging.INFO,
+                "connection.recovered",
+                "thanks.io connection %(connection_id)s of user %(user_id)s recovered.",
+                self._ids,
+                code=before.error_code,
+                **self._ids,
+            )
+        record(
+            logging.DEBUG,
+            "renewal.refreshed",
+            "The tokens of thanks.io connection %(connection_id)s were renewed.",
+            self._ids,
+            duration_seconds=round(duration_seconds, 3),
+            **self._ids,
+        )
+        self._signal(signals.tokens_refreshed, REFRESHED, duration_seconds)
 
+    def recorded(self, before: Row, failure: Failure) -> None:
+        """Say that the connection begins to fail, if the failure is the first in a row."""
+        if before.error_code or before.is_dead or not self._is_news(Kind.FAILING):
+            return
+        self._write(Kind.FAILING, failure.code)
+        record(
+            logging.INFO if failure.code == Throttled.code else logging.WARNING,
+            "connection.failing",
+            "Renewals of thanks.io connection %(connection_id)s of user %(user_id)s begin to fail (%(code)s).",
+            {**self._ids, "code": failure.code},
+            code=failure.code,
+            **self._ids,
+        )
 
-def failure(tokens: Any, error: Exception, duration_seconds: float) -> None:
-    """Say that thanks.io was asked and no new pair came of it."""
-    _announce(signals.refresh_failed, tokens, getattr(error, "code", DATABASE), duration_seconds)
+    def reconnect_required(self, row: Row | None, duration_seconds: float) -> None:
+        """Say that only the owner can help, and why, as the row has it."""
+        code = "" if row is None else row.error_code
+        try:
+            self._write(Kind.RECONNECT_REQUIRED, code)
+        finally:  # whatever interrupts
+            record(
+                logging.WARNING,
+                "connection.reconnect_required",
+                "thanks.io connection %(connection_id)s of user %(user_id)s needs its owner to reconnect (%(code)s).",
+                {**self._ids, "code": code},
+                code=code,
+                **self._ids,
+            )
+            self._signal(signals.reconnect_required, code, duration_seconds)
 
+    def failure(self, error: Exception, duration_seconds: float) -> None:
+        """Say that thanks.io was asked and no new pair came of it. What is out of order was told when it began."""
+        code = str(getattr(error, "code", DATABASE))
+        record(
+            logging.ERROR if isinstance(error, ThanksIOConfigurationError) else logging.INFO,
+            "renewal.failed",
+            "The tokens of thanks.io connection %(connection_id)s of user %(user_id)s were not renewed (%(code)s).",
+            {**self._ids, "code": code},
+            code=code,
+            duration_seconds=round(duration_seconds, 3),
+            retryable=bool(getattr(error, "retryable", True)),
+            **self._ids,
+        )
+        self._signal(signals.refresh_failed, code, duration_seconds)
 
-def _announce(signal: Signal, tokens: Any, outcome: str, duration_seconds: float) -> None:
-    """Send a signal; a receiver that raises is logged by Django and harms nothing.
+    def _is_news(self, kind: Kind) -> bool:
+        is_news = kind not in self._told
+        self._told.add(kind)
+        return is_news
 
-    The sender is the model that the tokens belong to, whatever subclass or proxy of it the caller holds. Where the
-    connection is gone, or can't be read, there is nothing to tell of: no outcome of a renewal depends on it.
-    """
-    sender = cast("models.Model", tokens)._meta.get_field("connection").related_model
-    try:
-        connection = tokens.connection
-    except (DatabaseError, InterfaceError, ObjectDoesNotExist):
-        return
-    signal.send_robust(sender=sender, connection=connection, outcome=outcome, duration_seconds=duration_seconds)
+    def _write(self, kind: Kind, code: str) -> None:
+        owner = history.write(self._place.commit, kind=kind, code=code, **self._ids)
+        self._ids["user_id"] = self._ids["user_id"] if owner is None else owner
+
+    def _signal(self, signal: Signal, outcome: str, duration_seconds: float) -> None:
+        """Send a signal; a receiver that raises is logged by Django and harms nothing.
+
+        The sender is the model that the tokens belong to, whatever subclass or proxy of it the caller holds. Where the
+        connection is gone, or can't be read, there is nothing to tell of: no outcome of a renewal depends on it.
+        """
+        sender = cast("models.Model", self._tokens)._meta.get_field("connection").related_model
+        try:
+            connection = self._tokens.connection
+        except (DatabaseError, InterfaceError, ObjectDoesNotExist):
+            return
+        signal.send_robust(sender=sender, connection=connection, outcome=outcome, duration_seconds=duration_seconds)

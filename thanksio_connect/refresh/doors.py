@@ -18,13 +18,12 @@ from ..exceptions import (
     ThanksIOConfigurationError,
     ThanksIOError,
 )
+from ..records import record
 from . import database_facts as facts
 from . import schedule, sessions, statements
 from .protocol import Request
-from .renewal import Renewal, Tokens
+from .renewal import Renewal, Tokens, owner_of
 from .token_row import Status
-
-logger = logging.getLogger("thanksio_connect")
 
 # An instance that was read so long ago looks at the row before it hands out a token: others may have renewed it.
 REREAD_SECONDS = 60.0
@@ -54,10 +53,16 @@ def renew_if_needed(tokens: Tokens) -> None:
     except (ThanksIOError, ThanksIOConfigurationError, DatabaseError, InterfaceError) as error:
         if schedule.is_expired(tokens) or isinstance(error, NotConnected):
             raise
-        logger.warning(
+        code = str(getattr(error, "code", type(error).__name__))
+        record(
+            logging.INFO if isinstance(error, RefreshInProgress) else logging.WARNING,
+            "token.living_used",
             "thanks.io tokens of connection %s were not renewed (%s); the current one still lives.",
             tokens.connection_id,
-            getattr(error, "code", type(error).__name__),
+            code,
+            connection_id=tokens.connection_id,
+            user_id=owner_of(tokens),
+            code=code,
         )
 
 
@@ -101,7 +106,15 @@ def _reread_if_possible(tokens: Any) -> None:
     try:
         is_there = reread(tokens)
     except (DatabaseError, InterfaceError) as error:
-        logger.warning("thanks.io tokens could not be read again (%s).", type(error).__name__)
+        record(
+            logging.WARNING,
+            "token.not_read_again",
+            "thanks.io tokens could not be read again (%s).",
+            type(error).__name__,
+            connection_id=tokens.connection_id,
+            user_id=owner_of(tokens),
+            code=type(error).__name__,
+        )
         return
     if not is_there:
         raise NotConnected

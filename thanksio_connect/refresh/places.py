@@ -21,14 +21,13 @@ from functools import partial
 from typing import Any, TypeVar
 
 from ..exceptions import RefreshInProgress
+from ..records import record
 from . import database_facts as facts
 from . import sessions, statements
 from .protocol import Claim, Conclude, Fail, Load, Release
 from .rollback_guard import Guard
 from .statements import Claimed, Lease, Stored
 from .token_row import Key, Row, new_id
-
-logger = logging.getLogger("thanksio_connect")
 
 T = TypeVar("T")
 # How long one whose token still lives waits for a lock.
@@ -162,7 +161,15 @@ class CallersTransaction(InTestCase):
             return self.commit(partial(statements.store, key=self.key, values=values))
         except sessions.LOST_IN_TRANSIT as error:
             # The transaction is broken; the guard writes when it ends. The new token is good already.
-            logger.warning("Storing renewed tokens failed (%s); the rollback will store them.", type(error).__name__)
+            record(
+                logging.WARNING,
+                "transaction.store_failed",
+                "Storing renewed tokens failed (%s); the rollback will store them.",
+                type(error).__name__,
+                connection_id=self.key.connection_id,
+                user_id=self.key.user_id,
+                code=type(error).__name__,
+            )
             return Stored(True, Row(values))
 
 
@@ -186,10 +193,14 @@ def choose(alias: str, key: Key, known: dict[str, Any], lease_seconds: float, *,
             reason = f"a private session could not be had ({type(error).__name__})"
     if not is_urgent:
         return None
-    logger.warning(
+    record(
+        logging.WARNING,
+        "transaction.renewed_inside",
         "thanks.io tokens of connection %s are renewed inside a database transaction, because %s. Its locks are held "
         "until thanks.io answers. Call connection.get_access_token() before the transaction begins.",
         key.connection_id,
         reason,
+        connection_id=key.connection_id,
+        user_id=key.user_id,
     )
     return CallersTransaction(alias, key, lease_seconds, is_urgent=is_urgent)

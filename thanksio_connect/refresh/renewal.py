@@ -22,13 +22,13 @@ from ..client.interruption import Errand
 from ..client.tokens import Secret, TokenSet
 from ..conf import oauth_client, transport_config
 from ..exceptions import OutcomeUnknown, ReconnectRequired, ThanksIOConfigurationError, ThanksIOError
-from . import announcements, protocol, schedule, sessions
+from ..records import record
+from . import protocol, schedule, sessions
+from .announcements import Announcer
 from .places import Place, choose
 from .protocol import Claim, Conclude, Current, Fail, Load, Pause, Post, Release, Request, Store
 from .statements import Stored
 from .token_row import Key, Row, renewed_values
-
-logger = logging.getLogger("thanksio_connect")
 
 T = TypeVar("T")
 
@@ -42,6 +42,8 @@ POLL_SECONDS, POLL_GROWTH, POLL_MAX_SECONDS = 0.05, 1.4, 0.25
 # The third Ctrl-C is obeyed, whatever it costs.
 INTERRUPTIONS, KEYBOARD_INTERRUPTS = 20, 2
 
+# On a database error: the new pair was not stored.
+LOST_NOTE = "The new thanks.io tokens of this connection are lost."
 OWN_ERRORS = (ThanksIOError, ThanksIOConfigurationError, DatabaseError, InterfaceError)
 
 
@@ -70,7 +72,7 @@ class Renewal:
         self.outlives_sessions = outlives_sessions
         model = type(cast("models.Model", tokens))
         self.alias = router.db_for_write(model, instance=tokens)
-        self.key = Key(model, tokens.pk, tokens.connection_id, tokens.version)
+        self.key = Key(model, tokens.pk, tokens.connection_id, tokens.version, owner_of(tokens))
         deadline_seconds = transport_config().total_deadline_seconds
         self.lease_seconds = deadline_seconds + LEASE_MARGIN_SECONDS
         self.patience_ends = time.monotonic() + deadline_seconds + PATIENCE_MARGIN_SECONDS
@@ -83,13 +85,14 @@ class Renewal:
         self.spent: Row | None = None
         self.values: dict[str, Any] | None = None  # the new pair, as it is stored
         self.place: Place
+        self.tell: Announcer
 
     def run(self) -> Current | None:
         """Return the outcome, the instance brought up to date. None: the living token is to be used as it is."""
         place = choose(self.alias, self.key, vars(self.tokens), self.lease_seconds, is_urgent=self.is_urgent)
         if place is None:
             return None
-        self.place = place
+        self.place, self.tell = place, Announcer(self.tokens, place)
         if self.outlives_sessions:
             place.claim_budget_seconds = sessions.STEP_BUDGET_SECONDS
         # What does a step, by its kind; the steps' docstrings name the results.
@@ -99,7 +102,7 @@ class Renewal:
             Pause: self.pause,
             Post: self.post,
             Store: self.store,
-            Fail: lambda step: self.tidy(place.fail, step),
+            Fail: self.fail,
             Release: lambda step: self.tidy(place.release, step),
             Conclude: self.conclude,
         }
@@ -130,7 +133,12 @@ class Renewal:
         finally:
             self.adopt(self.seen)
             if self.has_concluded:
-                announcements.reconnect_required(self.tokens, self.seen, self.duration_seconds)
+                self.tell.reconnect_required(self.seen, self.duration_seconds)
+
+    @property
+    def ids(self) -> dict[str, Any]:
+        """Whose renewal it is, for a log record."""
+        return {"connection_id": self.key.connection_id, "user_id": self.key.user_id}
 
     def adopt(self, row: Row | None) -> None:
         """Bring the instance up to date, never back."""
@@ -174,8 +182,15 @@ class Renewal:
             return reply
         # The lease must go back. The exception's text and frames may hold a token.
         frame = traceback.extract_tb(reply.__traceback__)[-1]
-        logger.error(
-            "The token request failed unexpectedly: %s at %s:%s.", type(reply).__name__, frame.filename, frame.lineno
+        record(
+            logging.ERROR,
+            "renewal.unexpected_error",
+            "The token request failed unexpectedly: %s at %s:%s.",
+            type(reply).__name__,
+            frame.filename,
+            frame.lineno,
+            code=type(reply).__name__,
+            **self.ids,
         )
         return OutcomeUnknown(code="unexpected_error")
 
@@ -187,21 +202,34 @@ class Renewal:
 
         def stored() -> None:
             self.adopt(Row(values))
-            announcements.refreshed(self.tokens, self.duration_seconds)
+            self.tell.refreshed(self.spent, self.duration_seconds)
 
         try:
             result = self.place.store(values, stored)
         except (DatabaseError, InterfaceError) as error:
-            logger.critical(
-                "Renewed tokens of thanks.io connection %s could not be stored (%s): its owner must connect again once "
-                "the database is back. If a table or a column is missing or too short, run manage.py migrate.",
+            record(
+                logging.CRITICAL,
+                "tokens.lost",
+                "Renewed tokens of thanks.io connection %s of user %s could not be stored (%s): its owner must connect "
+                "again once the database is back. If a table or column is missing or too short, run manage.py migrate.",
                 self.key.connection_id,
+                self.key.user_id,
                 type(error).__name__,
+                code=type(error).__name__,
+                **self.ids,
             )
             self.exchange = None
+            error.add_note(LOST_NOTE)
             raise
         self.exchange = None
         return result
+
+    def fail(self, step: Fail) -> Row | None:
+        """Record the failure."""
+        row = self.tidy(self.place.fail, step)
+        if row is not None and row is not step.row:
+            self.tell.recorded(step.row, step.failure)
+        return row
 
     def conclude(self, step: Conclude) -> Row | None:
         """Write the verdict, and read what stands."""
@@ -219,7 +247,13 @@ class Renewal:
                 keyboard_interrupts += 1
                 if keyboard_interrupts >= KEYBOARD_INTERRUPTS:
                     raise
-                logger.warning("Interrupted again while thanks.io answers: once more loses the connection's tokens.")
+                record(
+                    logging.WARNING,
+                    "renewal.interrupted_again",
+                    "Interrupted again while thanks.io answers: once more loses the connection's tokens (%s).",
+                    self.key.connection_id,
+                    **self.ids,
+                )
             except OWN_ERRORS:
                 return None  # it was logged; the interruption is what the caller hears of
             except BaseException:  # noqa: BLE001, S112 - the first one is raised once the pair is stored
@@ -243,7 +277,7 @@ class Renewal:
         """Say once what an exchange with thanks.io came to, unless the grant is over: that is said elsewhere."""
         if self.posted_at is not None and not self.has_concluded and isinstance(error, OWN_ERRORS):
             self.adopt(self.seen)
-            announcements.failure(self.tokens, error, self.duration_seconds)
+            self.tell.failure(error, self.duration_seconds)
             self.posted_at = None
 
     def tidy(self, perform: Callable[[Any], T], step: protocol.Step) -> T | None:
@@ -252,6 +286,19 @@ class Renewal:
         try:
             result = perform(step)
         except (DatabaseError, InterfaceError) as error:
-            logger.warning("The renewal's lease could not be given back (%s); it expires.", type(error).__name__)
+            record(
+                logging.WARNING,
+                "renewal.lease_not_given_back",
+                "The renewal's lease could not be given back (%s); it expires.",
+                type(error).__name__,
+                code=type(error).__name__,
+                **self.ids,
+            )
         self.exchange = None
         return result
+
+
+def owner_of(tokens: Any) -> Any:
+    """Return the user's id if it is known without a query."""
+    connection = tokens._state.fields_cache.get("connection")
+    return None if connection is None else vars(connection).get("user_id")

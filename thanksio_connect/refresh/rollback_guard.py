@@ -16,12 +16,11 @@ from django.db import DatabaseError, InterfaceError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ..client.interruption import is_interruption
+from ..records import record
 from . import database_facts as facts
 from . import sessions, statements
 from .statements import Stored
 from .token_row import Key
-
-logger = logging.getLogger("thanksio_connect")
 
 REWRITE_BUDGET_SECONDS = 30.0
 GRANT_ID = "thanksio_connect_grant_id"
@@ -117,7 +116,15 @@ class Guard:
                 stored = self._store_or_find(self.alias)
                 facts.commit_after_rollback(connection)
         except (DatabaseError, InterfaceError) as error:
-            logger.warning("Storing renewed tokens after a rollback failed (%s); trying again.", type(error).__name__)
+            record(
+                logging.WARNING,
+                "rollback.store_failed",
+                "Storing renewed tokens after a rollback failed (%s); trying again.",
+                type(error).__name__,
+                connection_id=self.key.connection_id,
+                user_id=self.key.user_id,
+                code=type(error).__name__,
+            )
             return None
         return stored
 
@@ -129,12 +136,18 @@ class Guard:
         return Stored(False, statements.load_of_connection(using, self.key.model, self.key.connection_id))
 
     def _tell_lost(self, why: str) -> None:
-        logger.critical(
-            "Renewed tokens of thanks.io connection %s could not be written after a rollback (%s): its owner must "
-            "connect again. If database sessions of this project need a tenant, a role or a variable, name a function "
-            "that sets it in THANKSIO_PREPARE_SESSION.",
+        record(
+            logging.CRITICAL,
+            "tokens.lost",
+            "Renewed tokens of thanks.io connection %s of user %s could not be written after a rollback (%s): its "
+            "owner must connect again. If database sessions of this project need a tenant, a role or a variable, name "
+            "a function that sets it in THANKSIO_PREPARE_SESSION.",
             self.key.connection_id,
+            self.key.user_id,
             why,
+            connection_id=self.key.connection_id,
+            user_id=self.key.user_id,
+            code="rollback",
         )
 
 

@@ -29,9 +29,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from ..client.interruption import is_interruption
 from ..conf import app_settings
 from ..exceptions import ThanksIOConfigurationError, ThanksIOError
+from ..records import record
 from . import database_facts as facts
-
-logger = logging.getLogger("thanksio_connect")
 
 T = TypeVar("T")
 LOST_IN_TRANSIT = (DatabaseError, InterfaceError)
@@ -157,6 +156,12 @@ def committed(
             is_permanent = isinstance(error, _PERMANENT if on_callers else (*_PERMANENT, ProgrammingError))
             if is_permanent or not on_private or is_last:
                 raise
-            logger.warning("A step on the thanks.io tokens failed (%s); trying again.", type(error).__name__)
+            record(
+                logging.WARNING,
+                "database.step_failed",
+                "A step on the thanks.io tokens failed (%s); trying again.",
+                type(error).__name__,
+                code=type(error).__name__,
+            )
         on_callers = False
     raise AssertionError("the last try returns or raises")

@@ -35,12 +35,16 @@ def new_id() -> str:
 
 @dataclass(frozen=True)
 class Key:
-    """Which row, and the version to spend. Its primary key is the grant's: a reconnect gives it a new one."""
+    """Which row, and the version to spend. Its primary key is the grant's: a reconnect gives it a new one.
+
+    ``user_id``: whose connection it is, if that is known without a query.
+    """
 
     model: type[models.Model]
     pk: str
     connection_id: Any
     version: int
+    user_id: Any = None
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from ..flows.addresses import current_page, own_url
 from ..flows.mount import NOT_INCLUDED
 from ..flows.status import connection_of, state_of
 from ..models import ThanksIOConnection
+from ..records import record
 
-logger = logging.getLogger("thanksio_connect")
 register = template.Library()
 
 STYLESHEET = "thanksio_connect/thanksio_connect.css"
@@ -60,7 +60,7 @@ def _addresses(request: HttpRequest, next_url: str) -> dict[str, str]:
             "connection_url": own_url(request, "connection", next_url=next_url),
         }
     except NoReverseMatch:
-        logger.error("The Connect button leads nowhere: %s", NOT_INCLUDED)
+        record(logging.ERROR, "pages.urls_missing", "The Connect button leads nowhere: %s", NOT_INCLUDED)
         return {"connect_url": "", "operator_cause": NOT_INCLUDED if project_setting("DEBUG") else ""}
 
 
@@ -92,7 +92,7 @@ def thanksio_stylesheet() -> str:
         wanted = app_settings.stylesheet and bool(project_setting("STATIC_URL"))
         return static(STYLESHEET) if wanted else ""
     except (ThanksIOConfigurationError, ImproperlyConfigured, ValueError) as error:  # ValueError: not in the manifest
-        logger.error("The pages of thanksio_connect have no style: %s", error)
+        record(logging.ERROR, "pages.style_missing", "The pages of thanksio_connect have no style: %s", error)
         return ""
 
 

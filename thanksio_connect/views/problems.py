@@ -17,6 +17,7 @@ from django.shortcuts import render
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from ..client.interruption import is_interruption
 from ..conf import project_setting
 from ..exceptions import (
     InvalidGrant,
@@ -31,9 +32,8 @@ from ..exceptions import (
 )
 from ..flows.addresses import own_url
 from ..flows.status import connection_of, name_of
+from ..records import record
 from .answers import problem_json, wants_json
-
-logger = logging.getLogger("thanksio_connect")
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,8 @@ _BY_KIND: list[tuple[tuple[type[ThanksIOError], ...], int, str | Promise]] = [
     ((TransportError, InvalidTokenResponse), 502, _ANSWERED_WRONGLY),
     ((InvalidGrant,), 400, _PERMISSION_ENDED),
 ]
+# What users do: a page that was left open, another browser, the Back button. Nothing is out of order.
+_BY_CHANCE = {"unknown_state", "expired_state", "other_browser", "other_user", "already_used"}
 _SITE_PROBLEM = _("This site can't connect to thanks.io at the moment. The cause is on our side, not on yours.")
 
 
@@ -100,7 +102,7 @@ def problem_of(error: Exception) -> Problem:
 def problem_response(request: HttpRequest, error: Exception, *, next_url: str = "") -> HttpResponse:
     """Log the operator's cause and answer with a page, or with JSON for a client that prefers it."""
     problem = problem_of(error)
-    cause = _log(problem, error)
+    cause = _log(problem, error, _user_id(request))
     if wants_json(request):
         response: HttpResponse = problem_json(problem.code, str(problem.sentence), status=problem.status)
     else:
@@ -120,21 +122,37 @@ def problem_response(request: HttpRequest, error: Exception, *, next_url: str = 
     return response
 
 
-def _log(problem: Problem, error: Exception) -> str:
+def _user_id(request: HttpRequest) -> Any:
+    """Whose attempt it was; None for a visitor, and where that can't be found out now."""
+    try:
+        return getattr(getattr(request, "user", None), "pk", None)
+    except Exception as error:
+        if is_interruption(error):
+            raise
+        return None
+
+
+def _log(problem: Problem, error: Exception, user_id: Any) -> str:
     if problem.status == 500:
         # No traceback: its frames and the error's text may hold what must not be seen.
         frame = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None
         where = f" at {frame.filename}:{frame.lineno} in {frame.name}" if frame else ""
         cause = f"{type(error).__name__}{where}"
-        logger.error("Unexpected error in the thanks.io browser flow: %s", cause)
+        text = "Unexpected error in the thanks.io browser flow, user %s: %s"
+        record(logging.ERROR, "authorization.error", text, user_id, cause, user_id=user_id, code=type(error).__name__)
         return cause
     cause = str(error)
     if problem.code in ("configuration", "not_configured"):
-        logger.error("Users can't connect to thanks.io: %s", cause)
+        text = "User %s can't connect to thanks.io: %s"
+        code = str(getattr(error, "code", problem.code))
+        record(logging.ERROR, "authorization.impossible", text, user_id, cause, user_id=user_id, code=code)
     elif isinstance(error, ThanksIOError) and error.code == "no_browser_cookie":
         hint = "If this happens to everybody, THANKSIO_REDIRECT_URI leads to another host than users visit."
-        logger.warning("A callback came without the cookie that the start had set. %s", hint)
+        text = "A callback of user %s came without the cookie that the start had set. %s"
+        record(logging.WARNING, "authorization.failed", text, user_id, hint, user_id=user_id, code=error.code)
         return f"{cause} {hint}"
     elif isinstance(error, ThanksIOError):
-        logger.warning("A thanks.io authorization was not finished: %s", cause)
+        level = logging.INFO if error.code in _BY_CHANCE else logging.WARNING
+        text = "The thanks.io authorization of user %s was not finished: %s"
+        record(level, "authorization.failed", text, user_id, cause, user_id=user_id, code=error.code)
     return cause

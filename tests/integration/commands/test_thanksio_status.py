@@ -48,7 +48,7 @@ def test_the_counts(fleet):
     census = take_census()
     counts = (census.connections, census.connected, census.reconnect_required, census.due, census.overdue)
     assert (*counts, census.failing, census.expired) == (7, 5, 2, 2, 1, 2, 1)
-    assert dict(census.errors) == {"invalid_grant": 1, CODE: 1, "timeout": 1}
+    assert dict(census.errors) == {"invalid_grant": 1, CODE: 1, "no_tokens": 1, "timeout": 1}
     assert census.seconds_since_sweep() < 60
 
 

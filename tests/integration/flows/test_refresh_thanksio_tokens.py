@@ -29,6 +29,7 @@ class Command:
     def __init__(self, database: dict[str, Any]) -> None:
         shared = {name: getattr(settings, name) for name in SHARED_SETTINGS if hasattr(settings, name)}
         self.values: dict[str, Any] = {**shared, "DATABASES": {"default": database}}
+        self.environment: dict[str, str] = {}
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         environment = {
@@ -36,13 +37,13 @@ class Command:
             "PYTHONPATH": str(ROOT),
             "DJANGO_SETTINGS_MODULE": "tests.celery_project.settings",
             "CELERY_PROJECT_SETTINGS": json.dumps(self.values),
+            **self.environment,
         }
         return subprocess.Popen(
             [sys.executable, "-m", "django", "refresh_thanksio_tokens", *arguments],
             env=environment,
             text=True,
-            stderr=subprocess.PIPE,
-            **({"stdout": subprocess.PIPE} | options),
+            **({"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options),
         )
 
     def run(self, *arguments: str, **options: Any) -> tuple[int, str, str]:

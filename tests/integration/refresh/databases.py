@@ -29,6 +29,7 @@ OURS = (
     "thanksio_connect_thanksioconnection",
     "thanksio_connect_authorizationrequest",
     "thanksio_connect_sweep",
+    "thanksio_connect_connectionevent",
 )
 # SQLite's own five seconds would be waited for in full by each test in which somebody keeps the database locked.
 BUSY_SECONDS = {"timeout": 1.5}

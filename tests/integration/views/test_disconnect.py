@@ -123,10 +123,10 @@ def test_the_admin_goes_the_same_way(thanksio, user, endpoint):
     connection = thanksio.connect(user)
     browser = Browser()
     browser.force_login(get_user_model().objects.create_superuser("root"))
-    form = {"action": "disconnect", "_selected_action": connection.pk}
+    form = {"action": "disconnect_selected", "_selected_action": connection.pk}
     address = "/admin/thanksio_connect/thanksioconnection/"
     assert "stays on the list" not in browser.post(address, form).content.decode()
-    browser.post(address, form | {"confirmed": "yes"})
+    browser.post(address, form | {"confirmed": "1"})
     assert connection_of(user) is None
     assert [form["token_type_hint"] for form in sent(endpoint)] == ["refresh_token", "access_token"]
 
@@ -137,7 +137,7 @@ def test_numbers_that_are_data_stay_as_they_are(user, settings):
     browser = Browser()
     browser.force_login(get_user_model().objects.create_superuser("root"))
     asked = browser.post(
-        "/admin/thanksio_connect/thanksioconnection/", {"action": "disconnect", "_selected_action": 1234567}
+        "/admin/thanksio_connect/thanksioconnection/", {"action": "disconnect_selected", "_selected_action": 1234567}
     )
     assert 'value="1234567"' in asked.content.decode()
 

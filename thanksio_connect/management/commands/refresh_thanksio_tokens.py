@@ -5,12 +5,9 @@ from __future__ import annotations
 import io
 import json
 import os
-import signal
 import sys
 import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from django.contrib.auth import get_user_model
@@ -26,9 +23,9 @@ from ...flows.outcome import Summary
 from ...flows.selection import Selection
 from ...flows.sweep import SweptElsewhere
 from ..arguments import duration, positive, rate, workers
+from ..refresh_report import RefreshReport
+from ..signals import stopping_on_signals
 
-BAR_WIDTH = 30
-LINE_EVERY = 200
 # What a stream raises that is closed, broken or full; a process without one has None.
 UNWRITABLE = (OSError, ValueError, AttributeError)
 
@@ -54,7 +51,7 @@ def attention(summary: Summary) -> str:
         sentences.append(_("The run was interrupted; what was in flight is saved."))
     if summary.renewed_nothing:
         sentences.append(_("Nothing of what is due was renewed."))
-    elif summary.failed:
+    elif summary.alarming:
         sentences.append(_("Some thanks.io connections need attention. See the log and the admin."))
     if sentences and summary.remaining:
         sentences.append(_("The next run goes on with the rest."))
@@ -69,6 +66,7 @@ class Command(BaseCommand):
     help = (
         "Renews the thanks.io tokens that are due (a third of their lifetime is left), so that nobody is interrupted. "
         "Run it every few minutes, on several machines too: one run works at a time, the others say so and end. "
+        "It names those that it could not renew (-v 2: all), by user and connection. "
         "Exit status: 0 all well; 1 some connections need attention, or nothing of what was due was renewed; "
         "2 nothing could be done (configuration)."
     )
@@ -101,6 +99,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Parse, run, print."""
         self.is_json = options["json"]
+        self.report = RefreshReport(
+            self._write, is_json=self.is_json, is_terminal=self.stdout.isatty(), verbosity=options["verbosity"]
+        )
         self.summary = Summary()
         try:
             self._run(options)
@@ -130,10 +131,11 @@ class Command(BaseCommand):
             rate_per_minute=options["rate"],
             time_budget=options["time_budget"],
             stop=stop,
-            progress=self._progress(),
+            progress=self.report.progress,
+            on_row=self.report.row,
         )
-        self.summary = run.summary
-        with _finishing_on_signals(stop):
+        self.summary, self.report.per_minute = run.summary, run.pace.per_minute
+        with stopping_on_signals(stop, lambda: run.in_flight, self._say_at_once):
             run.run()
         text = attention(self.summary)
         self._print(note=text)
@@ -157,7 +159,8 @@ class Command(BaseCommand):
         summary = self.summary
         summary.stopped_by = stopped_by or summary.stopped_by
         if self.is_json:
-            self._write(json.dumps({**summary.as_dict(), "dry_run": dry_run, "note": note}))
+            told = {**summary.as_dict(), **self.report.as_dict(), "dry_run": dry_run, "note": note}
+            self._write(json.dumps(told))
         elif stopped_by == "swept elsewhere":
             self._write(note)
         elif dry_run:
@@ -170,56 +173,24 @@ class Command(BaseCommand):
                 "reconnect required %(reconnect_required)d, undecryptable %(undecryptable)d, remaining %(remaining)d"
             )
             reason = f" ({summary.stopped_by})" if summary.stopped_by else ""
-            self._write(("\r" if self.stdout.isatty() else "") + words % summary.as_dict() + reason)
+            self.report.clear()
+            self._write(f"{words % summary.as_dict()}{reason}; {self.report.took()}")
 
     def _write(self, text: str, ending: str = "\n") -> None:
         """Print. Nobody may listen any more, or the disk be full: the sweep goes on, and keeps its exit status."""
         try:
-            self.stdout.write(text, ending=ending)
+            encoding = getattr(self.stdout, "encoding", None) or "utf-8"
+            self.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding), ending=ending)
             self.stdout.flush()
         except UNWRITABLE:
             self.stdout = OutputWrapper(io.StringIO())
             with suppress(*UNWRITABLE):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it at the end
 
-    def _progress(self) -> Any:
-        is_terminal = self.stdout.isatty()
-        shown_at = 0.0
-
-        def show(summary: Summary) -> None:
-            nonlocal shown_at
-            total = summary.done + summary.remaining
-            if is_terminal:
-                now = time.monotonic()
-                if now - shown_at < 0.1 and summary.remaining:
-                    return
-                shown_at = now
-                filled = BAR_WIDTH * summary.done // max(1, total)
-                bar = "#" * filled + "." * (BAR_WIDTH - filled)
-                self._write(f"\r[{bar}] {summary.done}/{total}", ending="" if summary.remaining else "\n")
-            elif summary.done % LINE_EVERY == 0:
-                self._write(f"{summary.done}/{total}")
-
-        return (lambda summary: None) if self.is_json else show
-
-
-@contextmanager
-def _finishing_on_signals(stop: threading.Event) -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM lets what is in flight finish and be saved; a second one acts as usual."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def finish(number: int, frame: object) -> None:
-        stop.set()
-        for each, handler in previous.items():
-            signal.signal(each, handler)
-
-    for number in previous:
-        signal.signal(number, finish)
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+    def _say_at_once(self, text: str) -> None:
+        """Print from a signal handler, which may have interrupted a write: past Python's buffers."""
+        try:
+            os.write(self.stderr.fileno(), f"\n{text}\n".encode(self.stderr.encoding, "backslashreplace"))
+        except UNWRITABLE:  # no file: a test's, or nobody's
+            with suppress(*UNWRITABLE):
+                self.stderr.write(text)
