@@ -1,4 +1,4 @@
-"""The quickstart as printed: a fresh project, the stand-in, a browser; the first order, and no second one by a reload."""
+"""The quickstart as printed: a fresh project, the stand-in, a browser; one order, and no second one by a reload."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Newcomer:
             script.chmod(0o755)
 
     def types(self, commands: str) -> None:
-        """Run the block with ``sh``, in the first terminal, in which the environment file is loaded once it is there."""
+        """Run the block with ``sh``, as it stands."""
         done = subprocess.run(
             ["sh", "-euc", commands], cwd=self.folder, env=self.environment, capture_output=True, text=True
         )
