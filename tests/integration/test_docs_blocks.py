@@ -72,6 +72,16 @@ def test_no_block_is_overlooked():
         assert len(fences) == 2 * (len(found) + len(directives)), page
 
 
+def test_a_command_that_is_printed_twice_is_the_same():
+    """``.ci/readme.py`` runs those of the README."""
+    texts: dict[str, set[str]] = {}
+    for block in blocks_for("readme"):
+        texts.setdefault(block.marker[1], set()).add(block.text)
+    run = {block.marker[1] for block in blocks_for("readme") if block.page == "README.md"}
+    assert set(texts) == run == {"demo", "tests"}
+    assert all(len(each) == 1 for each in texts.values())
+
+
 # Python
 
 PYTHON = [block for block in blocks_for("python") if not closer(block)]
