@@ -18,7 +18,7 @@ from docutils.parsers.rst import Directive
 CHARACTER = 6.7  # of the 12 px font, on average
 LINE = 16
 BOX = 34
-WORDS = 30  # in a line of a label
+WORDS, FEWER_WORDS = 30, 18  # letters in a line of a label; where there are five columns or more
 LEAST_GAP = 120
 
 
@@ -42,13 +42,14 @@ class Message:
 def parse_sequence(text: list[str]) -> tuple[list[str], list[Message]]:
     """Return the columns and the messages. Raise ValueError for a line that is neither."""
     columns = [name.strip() for name in text[0].split("|")]
+    letters = WORDS if len(columns) < 5 else FEWER_WORDS
     messages = []
     for line in text[1:]:
         arrow, _, words = line.partition(":")
         source, found, target = (part.strip() for part in arrow.partition("->"))
         if not found or source not in columns or target not in columns:
             raise ValueError(f"{line!r} is no message between {columns}")
-        lines = tuple(textwrap.wrap(words.strip(), WORDS))
+        lines = tuple(textwrap.wrap(words.strip(), letters))
         messages.append(Message(columns.index(source), columns.index(target), lines))
     return columns, messages
 
@@ -127,7 +128,7 @@ def draw_floors(floors: list[tuple[str, str, str]]) -> tuple[str, float, float]:
 
 
 class Diagram(Directive):
-    """The argument is the title, which a screen reader says."""
+    """A drawing, and the same as a list, for screen readers and narrow windows. The argument is the title."""
 
     has_content = True
     required_arguments = 1
@@ -138,18 +139,22 @@ class Diagram(Directive):
         text = [line for line in self.content if line.strip()]
         try:
             content, width, height = self.draw(text)
+            items = "\n".join(f"<li>{item}</li>" for item in self.items(text))
         except ValueError as error:
             raise self.error(str(error)) from None
         title = escape(self.arguments[0], quote=True)
         svg = (
-            f'<figure class="diagram {self.kind}"><div class="diagram-scroll" tabindex="0" role="group" '
-            f'aria-label="{title}"><svg role="img" aria-label="{title}" viewBox="0 0 {width:.0f} {height:.0f}" '
+            f'<figure class="diagram {self.kind}"><figcaption>{title}</figcaption>'
+            f'<div class="diagram-drawing"><svg aria-hidden="true" viewBox="0 0 {width:.0f} {height:.0f}" '
             f'width="{width:.0f}" height="{height:.0f}">\n{content}\n</svg></div>'
-            f"<figcaption>{title}</figcaption></figure>"
+            f'<ol class="diagram-words">\n{items}\n</ol></figure>'
         )
         return [nodes.raw("", svg, format="html")]
 
     def draw(self, text: list[str]) -> tuple[str, float, float]:
+        raise NotImplementedError
+
+    def items(self, text: list[str]) -> list[str]:
         raise NotImplementedError
 
 
@@ -158,6 +163,15 @@ class Sequence(Diagram):
 
     def draw(self, text: list[str]) -> tuple[str, float, float]:
         return draw_sequence(*parse_sequence(text))
+
+    def items(self, text: list[str]) -> list[str]:
+        columns, messages = parse_sequence(text)
+        return [_item(columns[each.source], columns[each.target], " ".join(each.lines)) for each in messages]
+
+
+def _item(source: str, target: str, words: str) -> str:
+    who = source if source == target else f"{source} → {target}"
+    return f"<b>{escape(who)}</b> {escape(words)}"
 
 
 class States(Sequence):
@@ -169,6 +183,11 @@ class Floors(Diagram):
 
     def draw(self, text: list[str]) -> tuple[str, float, float]:
         return draw_floors(parse_floors(text))
+
+    def items(self, text: list[str]) -> list[str]:
+        return [
+            f"<b>{escape(f'{floor} {names}')}</b> {escape(meaning)}" for floor, names, meaning in parse_floors(text)
+        ]
 
 
 def setup(app: object) -> dict[str, bool]:
