@@ -12,6 +12,7 @@ from django.dispatch import Signal
 
 from thanksio_connect import checks, checks_surroundings, conf, exceptions, signals, urls
 from thanksio_connect.exceptions import ThanksIOConfigurationError, ThanksIOError
+from thanksio_connect.flows import doctor
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DOCS = REPOSITORY / "docs"
@@ -129,6 +130,37 @@ def test_every_option_of_the_command_is_documented_and_nothing_else(command, pag
     documented = {name for row in table(page, "option") for name in re.findall(r"`(--[a-z-]+)", row[0])}
 
     assert documented == options - of_django - {"--from"}
+
+
+def test_every_code_of_the_doctor_is_documented_and_nothing_else():
+    source = "\n".join(file.read_text(encoding="utf-8") for file in Path(doctor.__file__).parent.glob("*.py"))
+    bad = set(re.findall(r'(?:warning|problem|found)\(\s*"(\w+)', source)) | set(
+        re.findall(r'\bcode = [^"\n]*"(\w+)', source)
+    )
+    bad |= set(re.findall(r'(?:warning|problem|found)\(\s*f"(\w+)', source))
+
+    documented = {
+        code.partition(".")[0]
+        for row in table("monitoring.md", "code")
+        for code in re.findall(r"`([\w.…]+)`", row[0])
+        if not code.startswith(".")
+    }
+
+    assert documented == bad
+
+
+def test_every_code_in_the_table_of_last_errors_is_one_that_the_app_writes():
+    package = Path(doctor.__file__).parents[2]
+    source = "\n".join(
+        file.read_text(encoding="utf-8") for file in package.rglob("*.py") if "testing" not in file.parts
+    )
+    page = text("operations.md").partition("## Codes in `last_error_code`")[2].partition("\n## ")[0]
+    codes = {
+        code for cell in re.findall(r"^\| (`.*?`) \|", page, re.MULTILINE) for code in re.findall(r"`(\w+)`", cell)
+    }
+
+    assert len(codes) > 10
+    assert [code for code in codes if f'"{code}"' not in source] == []
 
 
 COMMANDS = sorted(name for name, application in get_commands().items() if application == "thanksio_connect")
