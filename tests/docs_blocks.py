@@ -1,8 +1,10 @@
 """The code blocks of the pages, and which test runs each.
 
-A block may be preceded by a comment that says what it is: ``<!-- file: PATH -->``, ``<!-- append: PATH -->`` and
-``<!-- story: NAME -->`` belong to the quickstart, ``<!-- command: NAME -->`` to ``.ci/readme.py``, and
-``<!-- example: … -->`` says with what names the block runs.
+A block may be preceded by a comment that says what it is. ``<!-- file: PATH -->``, ``<!-- append: PATH -->`` and
+``<!-- story: NAME -->`` belong to the quickstart, ``<!-- command: NAME -->`` to ``.ci/readme.py``.
+``<!-- run by: TEST -->`` names a test that looks closer than those for all pages. ``<!-- needs: Django 6.0 -->``,
+``<!-- template: NAME -->`` (which one of the app's it overrides), ``<!-- output: COMMAND -->`` and
+``<!-- formula: … -->`` say how the block is run.
 """
 
 from __future__ import annotations
@@ -67,14 +69,16 @@ ALL = tuple(block for page in pages() for block in blocks_of(page))
 def runner_of(block: Block) -> str | None:
     """Which test runs the block; None: nobody does.
 
-    quickstart: tests/e2e/test_first_hour.py. product: tests/integration/test_docs_testing_examples.py.
-    api: tests/integration/test_docs_api_examples.py. readme: .ci/readme.py. The others: tests/…/test_docs_blocks.py.
+    ``RUN_BY`` in tests/integration/test_docs_blocks.py has the test of each name; "elsewhere" is the one that the
+    block's own comment says.
     """
     key, _ = block.marker
     if key in ("file", "append", "story"):
         return "quickstart"
     if key == "command":
         return "readme"
+    if key == "run by":
+        return "elsewhere"
     if block.page.startswith("docs/api/") and block.language == "python":
         return "api"
     if block.caption:
@@ -82,6 +86,7 @@ def runner_of(block: Block) -> str | None:
     return {
         "python": "python",
         "html+django": "template",
+        "django": "template",
         "sh": "shell",
         "ini": "ini",
         "json": "json",
