@@ -322,7 +322,7 @@ def _sentences(folder: Path) -> set[str]:
     """The texts of the source as patterns: what is filled in may be anything."""
     trees = [ast.parse(path.read_text(encoding="utf-8")) for path in folder.rglob("*.py")]
     found = [_pattern(node) for tree in trees for node in ast.walk(tree)]
-    return {pattern for pattern in found if len(re.sub(r"\.\+|\W", "", pattern)) > 10}
+    return {pattern for pattern in found if len(re.sub(r"\.\+|\W", "", pattern)) >= 8}
 
 
 def _pattern(node: ast.AST) -> str:
