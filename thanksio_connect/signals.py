@@ -14,8 +14,13 @@ failure's code) and ``duration_seconds`` (from the request to thanks.io until th
 
 from django.dispatch import Signal
 
+#: A user has connected, or connected again. Has ``created`` and ``account_changed``.
 connected = Signal()
+#: A connection was removed here. ``connection`` is the instance as it was.
 disconnected = Signal()
+#: A renewal went well. Has ``outcome`` and ``duration_seconds``.
 tokens_refreshed = Signal()
+#: A renewal failed and will be tried again, or the configuration is wrong. Has ``outcome`` and ``duration_seconds``.
 refresh_failed = Signal()
+#: thanks.io no longer accepts the grant: the owner has to connect again. Has ``outcome`` and ``duration_seconds``.
 reconnect_required = Signal()

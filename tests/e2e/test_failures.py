@@ -83,7 +83,7 @@ def test_a_refused_send_leaves_a_draft(customer: Customer, thanksio: ThanksIOSer
     assert (refused.status, words in refused.text) == (status, True), refused.text
     assert sends(thanksio) == before + 1
     again = customer.visit(page.path)
-    assert customer.send(again).text.count("is on its way") == 1
+    assert customer.send(again).text.count("thanks.io has your postcard") == 1
 
 
 @pytest.mark.parametrize("path", [ESTIMATE, SEND])
@@ -135,7 +135,7 @@ def test_a_send_that_never_arrived_becomes_a_draft_only_when_the_user_says_so(cu
     assert "It is not among your newest orders" in searched.text
     draft = customer.submit(searched.form(action_ends="/not-sent/"))
     assert draft.path == page.path
-    assert "is on its way" in customer.send(draft).text
+    assert "thanks.io has your postcard" in customer.send(draft).text
 
 
 def test_pressing_send_twice_orders_once(customer: Customer, thanksio: ThanksIOServer):
@@ -181,7 +181,7 @@ def test_a_revoked_connection_asks_for_its_owner(customer: Customer, thanksio: T
     assert refused.status == 409
     assert "Your thanks.io connection needs you" in refused.text
     customer.connect()
-    assert "is on its way" in customer.send(customer.visit(page.path)).text
+    assert "thanks.io has your postcard" in customer.send(customer.visit(page.path)).text
 
 
 @pytest.mark.parametrize("path", ["/", "/orders/", "/postcards/new/", "/admin/", "/thanksio/"])
@@ -201,7 +201,7 @@ def test_the_sites_own_mistake_is_not_blamed_on_the_user(customer: Customer, tha
     assert refused.status == 503
     assert "Sending is not set up on this site" in refused.text
     assert "invalid_client" not in refused.text
-    assert "is on its way" in customer.send(customer.visit(page.path)).text
+    assert "thanks.io has your postcard" in customer.send(customer.visit(page.path)).text
 
 
 def test_the_policy_lets_the_connect_form_reach_thanksio_and_nothing_else(product_url, thanksio):

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from django.utils.dateformat import format as date_format
+from django.utils.timezone import now
 
 from tests.e2e.person import Person
 
 pytestmark = pytest.mark.browser
+
+DATE = date_format(now(), "N j, Y")
 
 
 def test_a_user_connects_and_sends_a_postcard(person: Person):
@@ -22,7 +26,7 @@ def test_a_user_connects_and_sends_a_postcard(person: Person):
     assert price.startswith("$")
     assert person.find(".checkout form button").text == f"Send for {price}"
     person.press(".checkout form button.primary")
-    assert person.messages == ["Your postcard to Ada Lovelace is on its way."]
+    assert person.messages == ["thanks.io has your postcard to Ada Lovelace, and reviews it."]
     assert person.heading == "To Ada Lovelace"
     assert person.find(".milestones [aria-current]").text.startswith("In review")
     order_path = person.driver.current_url.removeprefix(person.product_url)
@@ -123,3 +127,47 @@ def test_an_outage_of_thanksio_is_told_and_loses_nothing(person_with_own_servers
     person.press(".gallery a")
     person.press(".checkout form button.primary")
     assert person.heading == "To Ada Lovelace"
+
+
+def test_whoever_is_not_connected_is_told_before_they_write(person: Person):
+    person.go("/postcards/new/")
+    assert "You are not connected to thanks.io." in person.find(".not-connected").text
+    person.start_connecting("/postcards/new/")
+    person.allow()
+    assert person.driver.current_url == f"{person.product_url}/postcards/new/"
+    assert not person.has(".not-connected")
+
+
+def test_an_order_says_the_same_on_every_page_and_in_every_window(person: Person):
+    person.connect()
+    person.send(name="Same Sam")
+    order = person.driver.current_url.rpartition("/orders/")[2].strip("/")
+    assert person.find("#way-title").text == "Where it is"
+    assert DATE in person.find(".facts").text
+    for width in (1280, 390):
+        person.driver.set_window_size(width, 900)
+        person.go("/orders/")
+        row = person.find(f".order-row[href='/orders/{order}/']").text
+        assert f"No. {order}" in row
+        assert DATE in row
+        assert "On its way" not in row
+    person.go("/")
+    assert DATE in person.find(".gallery").text
+
+
+@pytest.mark.parametrize(
+    ("path", "tab"),
+    [
+        ("/", "Home"),
+        ("/postcards/new/", "Write"),
+        ("/orders/", "Orders"),
+        ("/orders/1/", "Orders"),
+        ("/thanksio/", "Connection"),
+        ("/thanksio/connect/", "Connection"),
+        ("/thanksio/callback/", "Connection"),
+    ],
+)
+def test_every_page_says_where_it_is_and_who_is_there(person: Person, path: str, tab: str):
+    person.go(path)
+    assert person.find(".tabs [aria-current]").text == tab
+    assert person.find(".who").text == "Dana"

@@ -21,3 +21,11 @@ def test_the_whole_story_with_a_uuid_user_model(project):
         check=False,
     )
     assert result.stdout.splitlines()[-1:] == ["ok"], result.stderr
+
+
+def test_the_template_of_the_page_is_the_one_that_was_tried():
+    """A link from the user's page, for a user model of one's own: ``docs/admin.md``."""
+    name = "tests/staff_project/templates/admin/staff_project/person/change_form_object_tools.html"
+    template = (ROOT / name).read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "admin.md").read_text(encoding="utf-8")
+    assert f"```django\n{template}```" in page

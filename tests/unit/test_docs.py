@@ -7,10 +7,12 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from django.core.management import load_command_class
+from django.core.management import BaseCommand, get_commands, load_command_class
+from django.dispatch import Signal
 
 from thanksio_connect import checks, checks_surroundings, conf, exceptions, signals, urls
 from thanksio_connect.exceptions import ThanksIOConfigurationError, ThanksIOError
+from thanksio_connect.flows import doctor
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DOCS = REPOSITORY / "docs"
@@ -130,6 +132,120 @@ def test_every_option_of_the_command_is_documented_and_nothing_else(command, pag
     assert documented == options - of_django - {"--from"}
 
 
+def test_every_code_of_the_doctor_is_documented_and_nothing_else():
+    source = "\n".join(file.read_text(encoding="utf-8") for file in Path(doctor.__file__).parent.glob("*.py"))
+    bad = set(re.findall(r'(?:warning|problem|found)\(\s*"(\w+)', source)) | set(
+        re.findall(r'\bcode = [^"\n]*"(\w+)', source)
+    )
+    bad |= set(re.findall(r'(?:warning|problem|found)\(\s*f"(\w+)', source))
+
+    documented = {
+        code.partition(".")[0]
+        for row in table("monitoring.md", "code")
+        for code in re.findall(r"`([\w.…]+)`", row[0])
+        if not code.startswith(".")
+    }
+
+    assert documented == bad
+
+
+def test_every_code_in_the_table_of_last_errors_is_one_that_the_app_writes():
+    package = Path(doctor.__file__).parents[2]
+    source = "\n".join(
+        file.read_text(encoding="utf-8") for file in package.rglob("*.py") if "testing" not in file.parts
+    )
+    page = text("operations.md").partition("## Codes in `last_error_code`")[2].partition("\n## ")[0]
+    codes = {
+        code for cell in re.findall(r"^\| (`.*?`) \|", page, re.MULTILINE) for code in re.findall(r"`(\w+)`", cell)
+    }
+
+    assert len(codes) > 5
+    assert [code for code in codes if f'"{code}"' not in source] == []
+
+
+COMMANDS = sorted(name for name, application in get_commands().items() if application == "thanksio_connect")
+
+
+def options_of(command: str) -> set[str]:
+    parser = load_command_class("thanksio_connect", command).create_parser("manage.py", command)
+    of_django = BaseCommand().create_parser("manage.py", command)
+    names = [{name for action in each._actions for name in action.option_strings} for each in (parser, of_django)]
+    return {name for name in names[0] - names[1] if name.startswith("--")}
+
+
+def test_the_reference_has_every_command_with_every_option():
+    assert {row[0].strip("`") for row in table("reference/commands.md", "command")} == set(COMMANDS)
+    documented = [row[0].strip("`").split()[:2] for row in table("reference/commands.md", "command and option")]
+
+    assert sorted(documented) == sorted([command, option] for command in COMMANDS for option in options_of(command))
+
+
+def test_the_reference_has_every_exit_status():
+    page = text("reference/commands.md").partition("## Exit statuses")[2]
+    documented = {
+        cells[0].strip("`"): [status for status, words in enumerate(cells[1:]) if words]
+        for cells in (
+            [cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if "_" in line
+        )
+    }
+    in_the_code = {}
+    for command in COMMANDS:
+        said = inspect.getdoc(type(load_command_class("thanksio_connect", command))).partition("Exit status: ")[2]
+        numbers = re.findall(r"(?:^|, )(\d) ", said.replace("the worst finding's, ", ""))
+        in_the_code[command] = [int(number) for number in numbers]
+
+    assert documented == in_the_code
+
+
+def test_the_reference_has_every_signal_with_its_arguments():
+    rows = {row[0].strip("`"): set(re.findall(r"`(\w+)`", row[2])) for row in table("reference/signals.md", "signal")}
+    in_the_code = {name for name, item in vars(signals).items() if isinstance(item, Signal)}
+
+    assert set(rows) == in_the_code
+    said = {name for arguments in rows.values() for name in arguments}
+    assert said == {"created", "account_changed", "outcome", "duration_seconds"}
+    for name in said:
+        assert f"``{name}``" in signals.__doc__
+
+
+def figures(page: Path, header: str, width: int) -> dict[str, list[str]]:
+    """First cell -> the others, of the table that begins with this header."""
+    lines = page.read_text(encoding="utf-8").splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith(header))
+    rows = {}
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        first, *others = (cell.strip() for cell in line.strip("|").split("|"))
+        rows[first] = others[:width]
+    return rows
+
+
+def test_the_comparison_has_the_recorded_figures():
+    """Each cell is what benchmarks/README.md has for PostgreSQL."""
+    record = REPOSITORY / "benchmarks" / "README.md"
+    race = figures(record, "| 32 callers, one expired connection | token requests |", 6)
+    calm = figures(record, "| no race | 16 threads", 7)
+    names = ["thanksio_connect", "social-auth-app-django", "Authlib, Django client", "written by hand"]
+    names += ["by hand, select_for_update"]
+    recorded = {name: [race[name][0], race[name][1], race[name][5], calm[name][1], *calm[name][3:]] for name in names}
+
+    rows = figures(DOCS / "comparison.md", "| | thanksio_connect | social-auth-app-django |", 5)
+
+    assert {
+        name: list(column) for name, column in zip(names, zip(*rows.values(), strict=True), strict=True)
+    } == recorded
+
+
+def test_django_allauth_renews_nothing_as_the_comparison_says():
+    allauth = Path(pytest.importorskip("allauth").__file__).parent
+    sources = [file for file in (allauth / "socialaccount").rglob("*.py") if "tests" not in file.parts]
+
+    asking = re.compile(r"grant_type[\"']?\s*[:=]\s*[\"']refresh_token")
+    assert sources
+    assert [file for file in sources if asking.search(file.read_text(encoding="utf-8"))] == []
+
+
 def test_every_page_has_its_url_name():
     documented = {row[0].strip("`"): row[1] for row in table("templates.md", "URL name")}
     in_the_code = {f"{urls.app_name}:{pattern.name}": str(pattern.pattern) for pattern in urls.urlpatterns}
@@ -180,15 +296,3 @@ def test_every_page_is_in_the_table_of_contents():
 def test_the_readme_has_each_marked_command_once(name):
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     assert len(re.findall(rf"<!-- command: {name} -->\n+```sh\n", readme)) == 1
-
-
-def test_the_four_steps_are_the_same_in_readme_and_quickstart():
-    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    for line in (
-        'INSTALLED_APPS += ["thanksio_connect"]',
-        'FIELD_ENCRYPTION_KEY = os.environ.get("FIELD_ENCRYPTION_KEY")',
-        'urlpatterns += [path("thanksio/", include("thanksio_connect.urls"))]',
-        "{% thanksio_connect_button %}",
-    ):
-        assert line in readme
-        assert line in text("quickstart.md")

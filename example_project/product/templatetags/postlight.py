@@ -1,9 +1,11 @@
-"""Money as people read it."""
+"""Money as people read it, and which tab a page belongs to."""
 
 from django import template
+from django.urls import ResolverMatch
 from django.utils.formats import number_format
 
 register = template.Library()
+_TABS = {"home": "home", "postcard": "write", "order": "orders", "orders": "orders", "thanksio_connect": "connection"}
 
 
 @register.filter
@@ -12,3 +14,11 @@ def dollars(cents: int | None) -> str:
     if cents is None:
         return "–"
     return f"${number_format(cents / 100, decimal_pos=2, force_grouping=True)}"
+
+
+@register.filter
+def tab(match: ResolverMatch | None) -> str:
+    """The tab of a page: by the app of its URL, or the first word of its name. A page that is missing has none."""
+    if match is None:
+        return ""
+    return _TABS.get(match.app_name or (match.url_name or "").partition("-")[0], "")

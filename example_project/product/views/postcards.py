@@ -63,7 +63,9 @@ def send(request: HttpRequest, reference: UUID) -> HttpResponse:
         if postcard.is_draft:
             return _review_page(request, postcard, failure=explain(error))
     if postcard.status == Postcard.Status.SENT:
-        messages.success(request, _("Your postcard to %(name)s is on its way.") % {"name": postcard.name})
+        messages.success(
+            request, _("thanks.io has your postcard to %(name)s, and reviews it.") % {"name": postcard.name}
+        )
     return redirect(postcard)
 
 

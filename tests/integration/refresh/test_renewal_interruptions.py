@@ -6,7 +6,6 @@ it, a pair that is dropped with the frame that it was raised in.
 
 from __future__ import annotations
 
-import json
 import time
 from contextlib import nullcontext
 
@@ -177,7 +176,7 @@ def test_celerys_soft_time_limit(thanksio, connected, database, tmp_path):
     held = connected()
     thanksio.next_token(delay=4.0)
     project = Project(tmp_path, database, thanksio, Broker("folder", tmp_path))
-    project.send("tests.get_token", "--args", json.dumps([held.pk]))
+    project.send("tests.get_token", held.pk)
     with project.worker():
         project.wait_for_log(r"get_token\[[^]]+\] succeeded", 1)
     assert "'SoftTimeLimitExceeded'" in project.log()
