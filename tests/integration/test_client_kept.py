@@ -214,3 +214,11 @@ def test_a_socket_class_that_was_replaced_is_used(server, monkeypatch):
     monkeypatch.setattr(socket, "socket", Guarded)
     with pytest.raises(NotSent):
         get(server)
+
+
+def test_another_environment_has_connections_of_its_own(server, monkeypatch):
+    """A CA bundle or a proxy that is named later holds at once."""
+    get(server)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere.pem")
+    get(server)
+    assert server.connections == 2

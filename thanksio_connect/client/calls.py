@@ -109,7 +109,8 @@ class Caller:
         is_read: bool | None = None,
     ) -> Any:
         """Call a path such as ``/orders/{order_id}/track``. A GET is a read, unless ``is_read`` says otherwise."""
-        return self._call(method, fill(template, ids or {}), template, params, json, is_read)
+        url = join_api_url(self._api_url, fill(template, ids or {}))
+        return self._call(method, url, template, params, json, is_read)
 
     def raw(
         self,
@@ -123,12 +124,12 @@ class Caller:
         if ids is not None:
             return self.operation(method, path, ids, params=params, json=json)
         url = join_api_url(self._api_url, path)
-        return self._call(method, path, loggable(url.removeprefix(self._api_url.rstrip("/"))), params, json, None)
+        return self._call(method, url, loggable(url.removeprefix(self._api_url.rstrip("/"))), params, json, None)
 
     def _call(
         self,
         method: str,
-        path: str,
+        url: str,
         shown_path: str,
         params: Mapping[str, Any] | None,
         json: object,
@@ -136,7 +137,7 @@ class Caller:
     ) -> Any:
         request = Request(
             method=method,
-            url=join_api_url(self._api_url, path),
+            url=url,
             shown_path=shown_path,
             params=None if params is None else plain(params),
             json=plain(json),

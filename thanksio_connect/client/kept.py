@@ -33,6 +33,8 @@ class Reuse(Enum):
     """What may be sent again: it is, over a new connection, if the kept one turns out to be dead."""
 
 
+_PROXIES = [f"{scheme}_proxy" for scheme in ("http", "https", "all", "no")]
+_ENVIRONMENT = [*_PROXIES, *map(str.upper, _PROXIES), "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"]
 _idle: dict[tuple[str, str], deque[tuple[float, object, requests.Session]]] = {}
 
 
@@ -66,8 +68,9 @@ def close_all() -> None:
 
 
 def _surroundings() -> object:
-    """What a test replaces so that nothing reaches the network; a connection of before would go past it."""
-    return os.getpid(), requests.Session, socket.socket, urllib3_connection.create_connection
+    """The proxies and CA bundles of the environment; and what a test replaces so that nothing reaches the network."""
+    replaceable = requests.Session, socket.socket, urllib3_connection.create_connection
+    return os.getpid(), replaceable, tuple(map(os.environ.get, _ENVIRONMENT))
 
 
 # A child process shares its parent's sockets, and must not speak over them.

@@ -148,7 +148,7 @@ class Transport:
     def _exchange(self, request: _Request, exchange: Exchange, limit: int) -> Response:
         parts = urlsplit(request.url)
         origin = parts.scheme, parts.netloc
-        session = kept.take(origin, request.reuse) or _new_session(is_plain=parts.scheme == "http")
+        session = kept.take(origin, request.reuse) or _new_session(request.url, is_plain=parts.scheme == "http")
         is_kept = False
         try:
             response = request.send(
@@ -165,10 +165,13 @@ class Transport:
         return answer
 
 
-def _new_session(*, is_plain: bool) -> requests.Session:
+def _new_session(url: str, *, is_plain: bool) -> requests.Session:
     session = requests.Session()
     session.mount("http://" if is_plain else "https://", DeadlineAdapter())
-    session.trust_env = not is_plain
+    if not is_plain:  # looked up once: a kept session is not used in another environment
+        found = session.merge_environment_settings(url, {}, None, None, None)
+        session.proxies, session.verify = found["proxies"], found["verify"]
+    session.trust_env = False
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
     # Even if it is not to follow a redirect, requests looks where it leads, and reads its body without a limit.
     session.resolve_redirects = _no_redirects  # type: ignore[method-assign]
