@@ -175,7 +175,7 @@ class TestErrand:
         before = signal.signal(signal.SIGALRM, handler)
         interruptions = 0
         try:
-            signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
+            signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
             while not errand.is_done:
                 try:
                     errand.wait()
