@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import logging
 import logging.config
@@ -39,6 +40,7 @@ def levels_of(node: ast.expr) -> set[str]:
     return {each.attr for each in ast.walk(node) if isinstance(each, ast.Attribute) and each.attr in LEVELS}
 
 
+@functools.cache
 def in_the_code() -> dict[str, tuple[set[str], set[str]]]:
     found: dict[str, tuple[set[str], set[str]]] = {}
     for call in calls():
