@@ -15,6 +15,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from . import admin_sent_orders  # noqa: F401 - Django looks for this module alone
 from .exceptions import ThanksIOConfigurationError, ThanksIOError
 from .flows.disconnect import disconnect, is_revoked_at_thanksio
 from .models import ThanksIOConnection

@@ -212,6 +212,8 @@ class Caller:
         if not progress.attempts:
             return
         facts = {
+            "event": "api.call",
+            "outcome": outcome,
             "method": request.method,
             "path": request.shown_path,
             "status": progress.status,

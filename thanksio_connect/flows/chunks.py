@@ -12,6 +12,7 @@ from . import sweep
 from .bulk import BulkRefresh
 from .outcome import Summary
 from .selection import Selection
+from .sent_orders import forget_sent_orders
 from .sweep import Held, SweepLease
 
 CHUNK_SIZE = 100
@@ -35,6 +36,7 @@ def deal_out(queue: Queue, *, every_seconds: float = EVERY_SECONDS) -> int:
     oauth_config()  # credentials that are missing are missing for all
     if sweep.seconds_dealt() > EARLY * every_seconds:
         return 0
+    forget_sent_orders()
     lease = SweepLease.take()
     if isinstance(lease, Held):
         return 0

@@ -73,7 +73,10 @@ class SentOrder(models.Model):
         verbose_name = _("order sent once")
         verbose_name_plural = _("orders sent once")
         constraints = [models.UniqueConstraint(fields=["user", "key_digest"], name="thanksio_connect_one_key")]
-        indexes = [models.Index(fields=["state", "sent_at"], name="thanksio_connect_sent")]
+        indexes = [
+            models.Index(fields=["state", "sent_at"], name="thanksio_connect_sent"),
+            models.Index(fields=["created_at"], name="thanksio_connect_began"),
+        ]
 
     def __str__(self) -> str:
         return _("order %(key)s of user %(user)s") % {"key": self.key, "user": self.user_id}

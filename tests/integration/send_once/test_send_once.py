@@ -599,7 +599,7 @@ def test_the_log_names_key_and_order(connection, thanksio, caplog):
     caplog.set_level(logging.INFO, "thanksio_connect")
     connection.send_once("invoice-17").postcard(**FIELDS)
     connection.send_once("invoice-17").postcard(**FIELDS)
-    records = [item for item in caplog.records if hasattr(item, "thanksio_event")]
+    records = [item for item in caplog.records if getattr(item, "thanksio_event", "").startswith("send_once")]
     assert [record.thanksio_event for record in records] == ["send_once.sent", "send_once.repeated"]
     assert {record.thanksio_key for record in records} == {"invoice-17"}
     assert {record.thanksio_connection_id for record in records} == {connection.pk}

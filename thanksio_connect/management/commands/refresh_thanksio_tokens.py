@@ -24,6 +24,7 @@ from ...exceptions import ThanksIOConfigurationError
 from ...flows.bulk import BulkRefresh
 from ...flows.outcome import Summary
 from ...flows.selection import Selection
+from ...flows.sent_orders import forget_sent_orders
 from ...flows.sweep import SweptElsewhere
 from ..arguments import duration, positive, rate, workers
 
@@ -135,6 +136,8 @@ class Command(BaseCommand):
         self.summary = run.summary
         with _finishing_on_signals(stop):
             run.run()
+            if not users:
+                forget_sent_orders()
         text = attention(self.summary)
         self._print(note=text)
         if text:
