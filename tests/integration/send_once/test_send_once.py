@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import threading
 from datetime import date
 from uuid import UUID
@@ -248,6 +249,27 @@ class TestUnknownOutcomes:
         later()
         with pytest.raises(SendOnceRefused):
             connection.send_once("a").postcard(**FIELDS | {"message": "Other"})
+        assert sends(thanksio) == 1
+
+    def test_a_time_limit_leaves_the_key_open(self, connection, thanksio):
+        class TimeLimit(Exception):
+            pass
+
+        def ring(number, frame):
+            raise TimeLimit
+
+        fault = thanksio.next_api("/send", hold="before")
+        before = signal.signal(signal.SIGALRM, ring)
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        try:
+            with pytest.raises(TimeLimit):
+                connection.send_once("a").postcard(**FIELDS)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+        fault.release()
+        thanksio.log.wait(lambda records: all(record.reply != "pending" for record in records), timeout_seconds=10)
+        assert connection.send_once("a").postcard(**FIELDS)["id"] == thanksio.api.orders[0]["id"]
         assert sends(thanksio) == 1
 
     def test_another_installations_order_under_the_same_key_is_not_taken_for_it(self, connection, thanksio):
