@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from django.db import DatabaseError, IntegrityError, InterfaceError, models, router, transaction
 
 from ..client.order_book import RESEND_AFTER_SECONDS, Entry
-from ..exceptions import OutcomeUnknown, SendOnceRefused
+from ..exceptions import NotConnected, OutcomeUnknown, SendOnceRefused
 from ..refresh import database_facts as facts
-from ..refresh import places, sessions, statements
+from ..refresh import doors, places, sessions, statements
 from ..refresh.moments import DatabaseMoment
 from ..refresh.token_row import Key, new_id
 from .sent_order import SentOrder
@@ -41,13 +41,15 @@ class OrderBook:
         self.connection_id: object = connection.pk
         self._connection = connection
         self._alias = router.db_for_write(SentOrder, instance=connection)
+        self._account: dict[str, str] = {}  # as the columns have it
 
     def claim(self, key: str, fingerprint: str, operation: str) -> Entry:
         """Write the key, or return the entry that it has.
 
-        Raises SendOnceRefused in a transaction beside which nothing can be committed, and ReconnectRequired for a
-        connection without tokens.
+        Raises SendOnceRefused in a transaction beside which nothing can be committed, NotConnected for a connection
+        that is gone, and ReconnectRequired for one without tokens.
         """
+        is_beside = self._is_beside_a_transaction()
         now: Any = DatabaseMoment()
         row = SentOrder(
             user_id=self._connection.user_id,
@@ -55,15 +57,17 @@ class OrderBook:
             key_digest=digest(key),
             operation=operation,
             fingerprint=fingerprint,
+            attempt_id=new_id(),
             created_at=now,
             attempted_at=now,
-            **self._attempt(),
         )
-        is_beside = self._is_beside_a_transaction()
 
         def step(using: str) -> Entry:
             if is_beside:
                 self._check_visible(using)
+            self._look_whose(using)
+            for name, value in self._account.items():
+                setattr(row, name, value)
             for _try in range(_TRIES):
                 if _insert(using, row):
                     return Entry(row.id, fingerprint, row.attempt_id, is_mine=True)
@@ -80,17 +84,18 @@ class OrderBook:
 
     def take_over(self, entry: Entry) -> Entry | None:
         """Begin another attempt, if the entry's is still the last one and old enough."""
-        attempt = self._attempt()
-        values = {**attempt, "attempts": models.F("attempts") + 1, "attempted_at": DatabaseMoment()}
+        attempt_id = new_id()
+        values: dict[str, Any] = {**self._account, "attempt_id": attempt_id, "attempted_at": DatabaseMoment()}
+        values["attempts"] = models.F("attempts") + 1
 
         def step(using: str) -> bool:
             rows = _open(using, entry.id)
             last = rows.filter(attempt_id=entry.attempt_id, attempted_at__lte=DatabaseMoment(-RESEND_AFTER_SECONDS))
-            return bool(last.update(**values)) or rows.filter(attempt_id=attempt["attempt_id"]).exists()
+            return bool(last.update(**values)) or rows.filter(attempt_id=attempt_id).exists()
 
         if not self._commit(step):
             return None
-        return replace(entry, attempt_id=attempt["attempt_id"], attempts=entry.attempts + 1, is_mine=True)
+        return replace(entry, attempt_id=attempt_id, attempts=entry.attempts + 1, is_mine=True)
 
     def mark_sent(self, entry: Entry, order_id: int, answer: Mapping[str, Any]) -> bool:
         """Write the outcome, whosever attempt it is. Returns False if another order stands there.
@@ -134,13 +139,22 @@ class OrderBook:
         except (DatabaseError, InterfaceError) as error:
             logger.warning("A key of send_once() could not be freed (%s).", type(error).__name__)
 
-    def _attempt(self) -> dict[str, Any]:
-        """The columns that say who attempts, and for which account."""
-        return {
-            "attempt_id": new_id(),
+    def _look_whose(self, using: str) -> None:
+        """Read which account the connection leads to: the owner may have reconnected since the instance was loaded.
+
+        The instance follows, so that the request goes to that account.
+        """
+        tokens = self._connection._tokens_to_use()
+        rows = ConnectionTokens._base_manager.using(using).filter(connection_id=self._connection.pk)
+        found = rows.values_list("pk", "connection__thanksio_user_id").first()
+        if found is None:
+            raise NotConnected
+        if tokens.pk != found[0] and not (doors.reread(tokens) and tokens.pk == found[0]):
+            raise NotConnected
+        self._account = {
             "connection_id": str(self._connection.pk),
-            "grant_id": self._connection._tokens_to_use().pk,
-            "thanksio_user_id": self._connection.thanksio_user_id,
+            "grant_id": found[0],
+            "thanksio_user_id": found[1],
         }
 
     def _rows(self, using: str) -> models.QuerySet[SentOrder]:
@@ -164,10 +178,10 @@ class OrderBook:
 
     def _is_same_account(self, row: SentOrder) -> bool:
         """By thanks.io's user id where both are known; else the grant must be the same."""
-        here = self._connection.thanksio_user_id
+        here = self._account.get("thanksio_user_id")
         if here and row.thanksio_user_id:
             return here == row.thanksio_user_id
-        return bool(self._connection._tokens_to_use().pk == row.grant_id)
+        return self._account.get("grant_id") == row.grant_id
 
     def _is_beside_a_transaction(self) -> bool:
         """Whether the steps run on private sessions. Raises SendOnceRefused where the transaction allows none."""

@@ -299,6 +299,13 @@ class TestUnknownOutcomes:
         assert connection.find_order("a") is None
         assert len(thanksio.requests) - asked == 4  # the page that is all of 2020 is the last
 
+    def test_thanksio_takes_no_large_pages(self, connection, thanksio):
+        thanksio.next_api("/send", lose_reply="after")
+        with pytest.raises(OutcomeUnknown):
+            connection.send_once("a").postcard(**FIELDS)
+        thanksio.next_api("/orders/list", status=422)
+        assert connection.send_once("a").postcard(**FIELDS)["id"] == thanksio.api.orders[0]["id"]
+
     def test_a_list_in_another_order_is_read_to_its_end(self, connection, thanksio, monkeypatch):
         template = connection.api.send.postcard(**FIELDS)
         thanksio.next_api("/send", lose_reply="after")
@@ -452,10 +459,25 @@ class TestConnections:
         assert (caught.value.code, caught.value.retryable) == ("other_account", False)
         assert len(thanksio.api.orders) == 1
 
+    def test_an_instance_that_was_loaded_before_the_reconnect_follows_to_the_other_account(self, connection, thanksio):
+        self.lose(connection, thanksio, "after")
+        held = ThanksIOConnection.objects.select_related("tokens").get()
+        ThanksIOConnection.objects.connect(connection.user, thanksio.issue(user_id=8), thanksio_user_id="8")
+        with pytest.raises(OutcomeUnknown) as caught:
+            held.send_once("a").postcard(**FIELDS)
+        assert caught.value.code == "other_account"
+        held.send_once("b").postcard(**FIELDS)
+        assert (thanksio.api.orders[1]["user_id"], SentOrder.objects.get(key="b").thanksio_user_id) == (8, "8")
+
     def test_it_is_gone_with_the_user(self, connection):
         connection.send_once("a").postcard(**FIELDS)
         User.objects.get(pk=connection.user_id).delete()
         assert not SentOrder.objects.exists()
+
+    def test_a_connection_without_tokens_needs_its_owner(self, connection, thanksio):
+        made = ThanksIOConnection.objects.create(user=User.objects.create(username="by-hand"))
+        with pytest.raises(ReconnectRequired):
+            made.send_once("a").postcard(**FIELDS)
 
     def test_a_connection_that_is_gone(self, connection, thanksio):
         connection.disconnect()
