@@ -31,9 +31,9 @@ _KEPT = frozenset(
 class Entry:
     """What the book says of a key.
 
-    ``is_mine``: this attempt wrote the entry or took it over, and may send. ``age_seconds``: since the last attempt
-    began; ``first_age_seconds``: since the first, at ``began_at``. ``is_same_account``: the connection leads to the
-    thanks.io account of the attempt, as far as is known.
+    ``is_mine``: this attempt wrote the entry or took it over, and may send; ``began``: when, on the monotonic clock.
+    ``age_seconds``: since the last attempt began; ``first_age_seconds``: since the first, at ``began_at``.
+    ``is_same_account``: the connection leads to the thanks.io account of the attempt, as far as is known.
     """
 
     id: str
@@ -41,6 +41,7 @@ class Entry:
     attempt_id: str
     attempts: int = 1
     is_mine: bool = False
+    began: float = 0.0
     is_sent: bool = False
     age_seconds: float = 0.0
     first_age_seconds: float = 0.0

@@ -69,19 +69,18 @@ class Once:
         is_read: bool | None = None,
     ) -> Any:
         """Return the order of the key: as it was sent before, or now."""
-        began = time.monotonic()
         asked = Asked.of(template, ids, json)
-        entry = self._book.claim(self._key, asked.fingerprint, asked.operation)
+        began = time.monotonic()
+        entry = replace(self._book.claim(self._key, asked.fingerprint, asked.operation), began=began)
         if entry.fingerprint != asked.fingerprint:
             raise SendOnceRefused(
                 "Other fields were sent under this key. Take another key for another order.", code="other_fields"
             )
         if not entry.is_mine and not entry.is_sent:
-            began = time.monotonic()
             entry = self._settle(entry, asked)
         if entry.is_sent:
             return self._known(entry, asked)
-        return self._send(method, entry, asked, began)
+        return self._send(method, entry, asked)
 
     def _known(self, entry: Entry, asked: Asked) -> dict[str, Any]:
         self._log(logging.INFO, "repeated", "was sent before; nothing is sent", entry)
@@ -107,6 +106,7 @@ class Once:
                 "another key if it is not there.",
                 "too_old",
             )
+        began = time.monotonic()
         taken = self._book.take_over(entry) if entry.age_seconds >= RESEND_AFTER_SECONDS else None
         if taken is None:
             raise OutcomeUnknown(
@@ -115,7 +115,7 @@ class Once:
                 code="unsettled",
             )
         self._log(logging.WARNING, "taken_over", "is not in thanks.io's list after ten minutes; sending again", taken)
-        return taken
+        return replace(taken, began=began)
 
     def _find(self, entry: Entry, asked: Asked) -> dict[str, Any] | None:
         for sub_account_id in self._sub_accounts(asked):
@@ -143,11 +143,11 @@ class Once:
             raise NotSent("thanks.io did not tell the metadata of the order to replay; nothing was sent. Try again.")
         return order
 
-    def _send(self, method: str, entry: Entry, asked: Asked, began: float) -> Any:
+    def _send(self, method: str, entry: Entry, asked: Asked) -> Any:
         with self._freed_if_refused(entry, asked):
             self._ready()
             body = self._body(entry, asked)
-            if time.monotonic() - began > LATEST_START_SECONDS:
+            if time.monotonic() - entry.began > LATEST_START_SECONDS:
                 raise NotSent("The request began too late after its key was written; nothing was sent. Try again.")
         try:
             answer = self._caller.operation(method, asked.template, asked.ids, json=body)
