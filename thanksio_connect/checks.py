@@ -21,6 +21,9 @@ E017  ``THANKSIO_PREPARE_SESSION`` names no function
 E020  ``LOGIN_URL`` names no URL of the project
 E021  ``THANKSIO_STYLESHEET`` is malformed
 E022  ``THANKSIO_REVOKE_URL`` is malformed or plain http
+E023  ``THANKSIO_BEARER_TOKEN`` is malformed
+E024  ``THANKSIO_PRODUCT_NAME`` is malformed
+E025  ``THANKSIO_SENT_ORDERS_KEPT_DAYS`` is malformed or not positive
 W001  ``THANKSIO_CLIENT_ID`` is not set
 W002  ``THANKSIO_CLIENT_SECRET`` is not set
 W003  ``thanksio_connect.urls`` is not included
@@ -76,6 +79,9 @@ _SETTINGS = (
     ("prepare_session", "E017"),
     ("stylesheet", "E021"),
     ("revoke_url", "E022"),
+    ("bearer_token", "E023"),
+    ("product_name", "E024"),
+    ("sent_orders_kept_days", "E025"),
 )
 _MISSING = {"client_id": "W001", "client_secret": "W002"}
 

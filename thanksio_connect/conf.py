@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -16,8 +17,9 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
+from .client import site
 from .client.oauth import OAuthClient, OAuthConfig
-from .client.tokens import Secret
+from .client.tokens import Secret, is_usable_token
 from .client.transport import Transport, TransportConfig
 from .client.urls import is_secure_url
 from .exceptions import ThanksIOConfigurationError
@@ -27,6 +29,7 @@ _UNSET: Any = object()
 _SWITCH = dict.fromkeys(("true", "1", "yes", "on"), True) | dict.fromkeys(("false", "0", "no", "off"), False)
 PLAIN = "text, or $NAME of a variable that holds it"
 QUOTED = "is in quotes. Remove them: docker's --env-file, for one, keeps quotes as a part of the value."
+_PRODUCT_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,60}(/[A-Za-z0-9!#$%&'*+.^_`|~-]{1,40})?")  # RFC 9110 10.1.5
 DASHBOARD_URL = "https://dashboard.thanks.io/developer"
 
 
@@ -147,6 +150,29 @@ class AppSettings:
         return _url("THANKSIO_API_URL", "https://api.thanks.io/api/v2").rstrip("/")
 
     @property
+    def bearer_token(self) -> Secret:
+        """A personal token of the site's own account, for a client without a connection; empty: none."""
+        token = _text("THANKSIO_BEARER_TOKEN")
+        is_malformed = bool(token) and not is_usable_token(token)
+        secret = Secret(token)
+        del token  # the traceback keeps this frame's locals
+        if is_malformed:
+            raise ThanksIOConfigurationError(
+                "THANKSIO_BEARER_TOKEN must be ASCII text without spaces and control characters."
+            )
+        return secret
+
+    @property
+    def product_name(self) -> str:
+        """The project's name for the ``User-Agent``, such as ``shop/2.1``; empty: none."""
+        name = _text("THANKSIO_PRODUCT_NAME")
+        if name and not _PRODUCT_NAME.fullmatch(name):
+            raise ThanksIOConfigurationError(
+                "THANKSIO_PRODUCT_NAME must be a name without spaces, perhaps with a version after a slash: shop/2.1."
+            )
+        return name
+
+    @property
     def scopes(self) -> tuple[str, ...]:
         """Scopes to ask for; thanks.io documents none."""
         value = _lookup("THANKSIO_SCOPES", lambda text: [item.strip() for item in text.split(",") if item.strip()], ())
@@ -200,6 +226,11 @@ class AppSettings:
         return _seconds("THANKSIO_RATE_LIMIT_PER_MINUTE", 60)
 
     @property
+    def sent_orders_kept_days(self) -> float:
+        """How long a key of ``send_once()`` is remembered after its order was sent."""
+        return _seconds("THANKSIO_SENT_ORDERS_KEPT_DAYS", 365)
+
+    @property
     def prepare_session(self) -> Callable[[Any], object] | None:
         """What gives a private database session the state that the project's rows need; None without one.
 
@@ -224,11 +255,31 @@ app_settings = AppSettings()
 
 
 def transport_config() -> TransportConfig:
-    """The time limits of one exchange with thanks.io."""
+    """The time limits of one exchange with thanks.io, and who asks."""
     return TransportConfig(
         connect_timeout_seconds=app_settings.connect_timeout_seconds,
         read_timeout_seconds=app_settings.read_timeout_seconds,
+        product_name=app_settings.product_name,
     )
+
+
+class _Site:
+    """For clients without a connection (see :class:`thanksio_connect.client.site.Site`)."""
+
+    @property
+    def api_url(self) -> str:
+        return app_settings.api_url
+
+    @property
+    def bearer_token(self) -> Secret:
+        return app_settings.bearer_token
+
+    @property
+    def transport(self) -> TransportConfig:
+        return transport_config()
+
+
+site.provide(_Site())
 
 
 def oauth_config() -> OAuthConfig:

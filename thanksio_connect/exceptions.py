@@ -7,6 +7,7 @@
     ├─ OAuthError                        InvalidState · InvalidGrant · InvalidTokenResponse
     ├─ TransportError                    NotSent · OutcomeUnknown · Throttled (retry_after)
     ├─ UnsendableValue(TypeError)        field
+    ├─ SendOnceRefused                   code
     ├─ APIError                          status_code, code, errors, request_id
     │     Unauthorized 401 · PaymentRequired 402 · Forbidden 403 · NotFound 404 · Conflict 409
     │     InvalidRequest 400/422 · RateLimited 429 · ServerError 5xx
@@ -142,6 +143,13 @@ class UnsendableValue(ThanksIOError, TypeError):
     def __init__(self, field: str, problem: str) -> None:
         self.field = field
         super().__init__(f"The value of {field or 'the body'} can't be sent to thanks.io: it {problem}.")
+
+
+class SendOnceRefused(ThanksIOError):
+    """``send_once()`` sent nothing. ``code``: ``other_fields``, ``in_transaction`` or ``preview``."""
+
+    sentence = "Under this key nothing was sent now."
+    code = "send_once_refused"
 
 
 class APIError(ThanksIOError):

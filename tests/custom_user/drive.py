@@ -75,6 +75,7 @@ def subclass(model) -> None:
         assert (type(found), found.is_connected, found.tokens.version) == (model, True, 3)
         assert list(model.objects.connected().filter(user=person)) == [found]
         assert list(model.objects.needing_reconnect().filter(user=person)) == []
+        one_letter(thanksio, found, ThanksIOConnection.objects.for_user(person))
         thanksio.revoke(found.tokens.access_token.reveal())
         try:
             found.refresh()
@@ -91,6 +92,14 @@ def subclass(model) -> None:
     person.delete()
     assert not ConnectionEvent.objects.filter(user_id=person_pk).exists()
     assert heard[gone:] == ["tokens_refreshed", "tokens_refreshed", "reconnect_required", "disconnected"], heard
+
+
+def one_letter(thanksio, *connections) -> None:
+    """One key of the user's is one order, by whichever class it is sent."""
+    sent = len(thanksio.api.orders)
+    ids = {each.send_once("welcome").postcard(message="Hi", mailing_list_ids=[1])["id"] for each in connections}
+    assert len(ids) == len(thanksio.api.orders) - sent == 1, ids
+    assert connections[0].find_order("welcome")["id"] in ids
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from thanksio_connect.exceptions import (
     OutcomeUnknown,
     RateLimited,
     ServerError,
+    ThanksIOConfigurationError,
     Unauthorized,
     UnsendableValue,
 )
@@ -134,6 +135,7 @@ class TestLog:
         assert record.levelno == logging.DEBUG
         assert (record.thanksio_method, record.thanksio_path) == ("GET", "/orders/{order_id}/track")
         assert (record.thanksio_status, record.thanksio_attempts, record.thanksio_connection_id) == (200, 2, 17)
+        assert (record.thanksio_event, record.thanksio_outcome) == ("api.call", "ok")
         assert 0 <= record.thanksio_milliseconds < 5000
         assert record.getMessage().startswith("GET /orders/{order_id}/track: 200 in ")
 
@@ -170,6 +172,7 @@ class TestLog:
             record = self.record(caplog, lambda: quietly(client(server.url)))
         assert record.levelno == level
         assert f": {said} in " in record.getMessage()
+        assert record.thanksio_outcome == {"200": "ok", "404": "refused"}.get(said, said)
 
     def test_a_replay_after_a_renewal_is_the_same_call(self, caplog):
         with ScriptedServer(one_after_another(UNAUTHENTICATED, OK)) as server:
@@ -219,6 +222,36 @@ class TestBearerToken:
         assert len(server.requests) == 1
         assert caught.value.code == "unauthenticated"
         assert_hides(caught, "OWNTOKEN")
+
+    def test_without_a_token_it_is_the_sites(self, settings):
+        with ScriptedServer(answering(200, {"id": 5})) as server:
+            settings.THANKSIO_BEARER_TOKEN = "OWNTOKEN"
+            settings.THANKSIO_API_URL = f"{server.url}/api/v2/"
+            settings.THANKSIO_PRODUCT_NAME = "shop/2.1"
+            assert ThanksIOClient.with_bearer_token().orders.track(1) == {"id": 5}
+            ThanksIOClient.with_bearer_token("OTHERTOKEN").orders.track(1)
+        first, second = server.requests
+        assert first.line.startswith("GET /api/v2/orders/1/track ")
+        assert first.headers["authorization"] == "Bearer OWNTOKEN"
+        assert first.headers["user-agent"].startswith("shop/2.1 thanksio_connect/")
+        assert second.headers["authorization"] == "Bearer OTHERTOKEN"
+
+    def test_a_token_of_ones_own_needs_no_good_setting(self, settings):
+        settings.THANKSIO_BEARER_TOKEN = "two words"
+        ThanksIOClient.with_bearer_token("OWNTOKEN")
+        with pytest.raises(ThanksIOConfigurationError, match="THANKSIO_BEARER_TOKEN"):
+            ThanksIOClient.with_bearer_token()
+
+    def test_no_token_at_all(self):
+        with pytest.raises(ThanksIOConfigurationError, match="set THANKSIO_BEARER_TOKEN") as caught:
+            ThanksIOClient.with_bearer_token()
+        assert caught.value.code == "not_configured"
+
+    @pytest.mark.parametrize("token", ["", "two words", "line\nbreak"])
+    def test_a_token_that_no_header_can_carry(self, token):
+        with pytest.raises((ValueError, ThanksIOConfigurationError)) as caught:
+            ThanksIOClient.with_bearer_token(token)
+        assert not token or token not in str(caught.value)
 
 
 class TestArguments:

@@ -59,6 +59,10 @@ class TestWhatIsSent:
         assert "authorization" not in request.headers
         assert (response.status, response.body) == (200, b'{"a": 1}')
 
+    def test_the_product_stands_first_in_the_user_agent(self):
+        _, server = send(answering(200), config=TransportConfig(product_name="shop/2.1"))
+        assert server.requests[0].headers["user-agent"] == f"shop/2.1 {USER_AGENT}"
+
     def test_json_parameters_and_authorization(self):
         _, server = send(
             answering(200),

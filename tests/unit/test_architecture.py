@@ -24,7 +24,8 @@ def imports(file: Path) -> Iterator[tuple[str, str]]:
 
 def test_settings_and_the_environment_are_read_in_conf_alone():
     readers = {name(file) for file in IN_THE_HOUSE if ("django.conf", "settings") in imports(file)}
-    models = {"models/authorization_request.py", "models/connection.py", "models/event.py"}  # AUTH_USER_MODEL
+    names = ("authorization_request", "connection", "event", "sent_order")
+    models = {f"models/{name}.py" for name in names}  # AUTH_USER_MODEL
     keys = "encryption_key.py"  # FIELD_ENCRYPTION_KEY, another package's setting
     assert readers == {"conf.py", keys, *models}
 

@@ -16,6 +16,13 @@ GOOD = """
 from thanksio_connect.client.api import ThanksIOClient
 from thanksio_connect.client.resources.send import Preview
 from thanksio_connect.client.resources.shapes import SentOrder
+from thanksio_connect.client.send_once import SendOnce
+
+
+def once(key: SendOnce) -> int:
+    order: SentOrder = key.postcard(message="Hi", mailing_list_ids=[1])
+    bought: int = key.buy_radius_search(address="1 Main St", postal_code="12345", record_count=5)["mailing_list_id"]
+    return order["id"] + bought + key.replay(5, metadata={"invoice": 17})["replayed_from_order_id"]
 
 
 def send(api: ThanksIOClient, is_draft: bool) -> int:
@@ -48,8 +55,13 @@ WRONG = [
     'api.webhooks.create(url="https://product.example/", type="order.update", verb="post")',
     'api.sub_accounts.update(5, title="A", return_adress="1 Main St")',
     'api.build_image_template(header="Hi")',
+    'once.postcard(mesage="typo")',
+    "once.replay()",
+    'once.buy_radius_search(address="1 Main St")',
 ]
-BAD = GOOD + "\n\ndef wrong(api: ThanksIOClient) -> None:\n" + "".join(f"    {line}\n" for line in WRONG)
+BAD = (
+    GOOD + "\n\ndef wrong(api: ThanksIOClient, once: SendOnce) -> None:\n" + "".join(f"    {line}\n" for line in WRONG)
+)
 FIRST_WRONG_LINE = BAD.splitlines().index(f"    {WRONG[0]}") + 1
 
 

@@ -4,7 +4,7 @@ import traceback
 
 import pytest
 
-from thanksio_connect.conf import app_settings
+from thanksio_connect.conf import app_settings, transport_config
 from thanksio_connect.exceptions import ThanksIOConfigurationError
 
 
@@ -97,3 +97,38 @@ def test_what_is_no_function_is_named_by_its_setting(settings, value):
     settings.THANKSIO_PREPARE_SESSION = value
     with pytest.raises(ThanksIOConfigurationError, match="THANKSIO_PREPARE_SESSION must be the dotted path"):
         _ = app_settings.prepare_session
+
+
+@pytest.mark.parametrize("token", ["two words", "line\nbreak", "tab\there", "naïve-secret", "nul\x00secret"])
+def test_a_bearer_token_that_no_header_can_carry_is_named_by_its_setting_and_not_shown(settings, token):
+    settings.THANKSIO_BEARER_TOKEN = token
+    with pytest.raises(ThanksIOConfigurationError, match="THANKSIO_BEARER_TOKEN must be ASCII text") as caught:
+        _ = app_settings.bearer_token
+    below = caught.value.__traceback__.tb_next  # this frame holds it
+    shown = "".join(traceback.TracebackException(type(caught.value), caught.value, below, capture_locals=True).format())
+    assert "bearer_token" in shown
+    assert token not in shown
+    assert repr(token) not in shown
+
+
+def test_a_bearer_token_is_masked(environment):
+    assert not app_settings.bearer_token
+    environment("THANKSIO_BEARER_TOKEN", "own-token")
+    assert app_settings.bearer_token.reveal() == "own-token"
+    assert "own-token" not in repr(app_settings.bearer_token)
+
+
+@pytest.mark.parametrize("name", ["", "shop", "shop/2.1", "my-shop_x/2026.11+b1"])
+def test_a_product_name(environment, name):
+    environment("THANKSIO_PRODUCT_NAME", name)
+    assert app_settings.product_name == name
+    assert transport_config().product_name == name
+
+
+@pytest.mark.parametrize(
+    "name", ["my shop", "shop/2/1", "shop/", "/2", "shop\r\nX-Y: z", "sh\u00f6p", "x" * 61, "shop (test)"]
+)
+def test_a_product_name_that_is_none(settings, name):
+    settings.THANKSIO_PRODUCT_NAME = name
+    with pytest.raises(ThanksIOConfigurationError, match="THANKSIO_PRODUCT_NAME must be a name without spaces"):
+        _ = app_settings.product_name

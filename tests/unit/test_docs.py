@@ -26,6 +26,8 @@ SAID_DEFAULTS = {
     "THANKSIO_DISCONNECTED_URL": "the status page",
     "THANKSIO_REVOKE_URL": "none",
     "THANKSIO_PREPARE_SESSION": "none",
+    "THANKSIO_BEARER_TOKEN": "none",
+    "THANKSIO_PRODUCT_NAME": "none",
 }
 
 

@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 APP = ROOT / "thanksio_connect"
 PAGE = (ROOT / "docs" / "log-records.md").read_text(encoding="utf-8")
 IDS = {"connection_id", "user_id"}
+OF_A_KEY = {"key", "connection_id", "order_id", "attempts"}
 OUTSIDE = {"testing", "records.py"}
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
@@ -49,8 +50,8 @@ def in_the_code() -> dict[str, tuple[set[str], set[str]]]:
         levels, fields = found.setdefault(event.value, (set(), set()))
         levels |= levels_of(level)
         for keyword in call.keywords:
-            if keyword.arg is None:  # **ids
-                fields |= IDS
+            if keyword.arg is None:
+                fields |= OF_A_KEY if "_facts(" in ast.unparse(keyword.value) else IDS  # **ids
             elif keyword.arg != "logger":
                 fields.add(keyword.arg)
     return found

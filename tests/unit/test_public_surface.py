@@ -12,6 +12,7 @@ from thanksio_connect.client.api import ThanksIOClient
 from thanksio_connect.client.listing import Listing, Page
 from thanksio_connect.client.resources.recipients import CreatedRecipients
 from thanksio_connect.client.resources.resource import Resource
+from thanksio_connect.client.send_once import SendOnce
 from thanksio_connect.client.tokens import TokenSet
 from thanksio_connect.models import ConnectionTokens, ThanksIOConnection
 from thanksio_connect.templatetags.thanksio_connect import register
@@ -71,6 +72,7 @@ def test_the_exceptions():
         "RateLimited",
         "ReconnectRequired",
         "RefreshInProgress",
+        "SendOnceRefused",
         "ServerError",
         "ThanksIOConfigurationError",
         "ThanksIOError",
@@ -97,6 +99,7 @@ def test_the_models():
         "AuthorizationRequest",
         "ConnectionEvent",
         "ConnectionTokens",
+        "SentOrder",
         "Sweep",
         "ThanksIOConnection",
         "ThanksIOConnectionManager",
@@ -139,6 +142,8 @@ def test_the_models():
         (ThanksIOConnection.get_access_token, "(self)"),
         (ThanksIOConnection.aget_access_token, "(self)"),
         (ThanksIOConnection.refresh, "(self, force=False)"),
+        (ThanksIOConnection.send_once, "(self, key)"),
+        (ThanksIOConnection.find_order, "(self, key, *, sub_account_id=None)"),
         (ThanksIOConnection.disconnect, "(self)"),
         (models.ThanksIOConnectionManager.connected, "(self)"),
         (models.ThanksIOConnectionManager.due, "(self)"),
@@ -176,6 +181,8 @@ def test_the_api_client():
     }
     assert {name: public(type(item)) for name, item in resources_of(CLIENT).items()} == RESOURCES
     assert inspect.ismethod(CLIENT.build_image_template)
+    once = ThanksIOConnection(user_id=1).send_once("a")
+    assert {name for name in dir(once) if not name.startswith("_")} == MAIL_PIECES | {"buy_radius_search", "replay"}
     assert public(Listing) == {"pages"}
     assert list(inspect.signature(TokenSet).parameters) == [
         "access_token",
@@ -231,6 +238,7 @@ PUBLIC = [
     *(getattr(exceptions, name) for name in sorted(own(exceptions))),
     *(getattr(models, name) for name in models.__all__),
     ThanksIOClient,
+    SendOnce,
     *(type(item) for item in resources_of(CLIENT).values()),
     Listing,
     Page,

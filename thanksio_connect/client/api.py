@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..exceptions import ThanksIOConfigurationError
+from .auth import BearerAuth
 from .calls import MAX_BODY_BYTES, Caller, TokenSource
 from .rate_limit import DOCUMENTED_PER_MINUTE, Pacer, RateLimit
 from .resources.catalogue import GiftcardBrands, HandwritingStyles
@@ -18,6 +20,7 @@ from .resources.sub_accounts import SubAccounts
 from .resources.templates import DynamicImages, ImageTemplates, MessageTemplates
 from .resources.webhooks import Webhooks
 from .retries import RetryPolicy
+from .site import current_site
 from .tokens import Secret
 from .transport import Transport
 
@@ -59,13 +62,24 @@ class ThanksIOClient:
 
     @classmethod
     def with_bearer_token(
-        cls, token: str, *, api_url: str = DEFAULT_API_URL, transport: Transport | None = None
+        cls, token: str | None = None, *, api_url: str | None = None, transport: Transport | None = None
     ) -> ThanksIOClient:
         """A client of one's own account, by a personal bearer token from the thanks.io dashboard.
 
-        There is no connection and nothing to renew: a 401 raises Unauthorized.
+        What is left out is the site's: ``THANKSIO_BEARER_TOKEN``, ``THANKSIO_API_URL`` and the time limits. There is no
+        connection and nothing to renew: a 401 raises Unauthorized. Raises ValueError for a token that no header can
+        carry, and ThanksIOConfigurationError (``not_configured``) without any.
         """
-        return cls(api_url=api_url, transport=transport or Transport(), tokens=_BearerToken(Secret(token)))
+        site = current_site()
+        secret = Secret(token) if token is not None else site.bearer_token if site else Secret("")
+        del token  # the traceback keeps this frame's locals
+        if not secret and site is not None:
+            raise ThanksIOConfigurationError("Give a token, or set THANKSIO_BEARER_TOKEN.", code="not_configured")
+        BearerAuth(secret)
+        if transport is None:
+            transport = Transport(site.transport if site else None)
+        url = api_url or (site.api_url if site else DEFAULT_API_URL)
+        return cls(api_url=url, transport=transport, tokens=_BearerToken(secret))
 
     def paced(self, *, per_minute: float = DOCUMENTED_PER_MINUTE) -> ThanksIOClient:
         """The same client for a sweep in the background: it spreads its calls evenly, and waits out a 429.

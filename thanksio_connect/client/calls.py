@@ -227,6 +227,7 @@ class Caller:
             progress.attempts,
             self._connection_id,
             logger=logger,
+            outcome=outcome,
             method=request.method,
             path=request.shown_path,
             status=progress.status,

@@ -50,11 +50,15 @@ USER_AGENT = f"thanksio_connect/{_version()}"
 
 @dataclass(frozen=True)
 class TransportConfig:
-    """Limits of one exchange. The read timeout bounds one silence; the total deadline bounds everything."""
+    """Limits of one exchange. The read timeout bounds one silence; the total deadline bounds everything.
+
+    ``product_name`` is the site's, such as ``shop/2.1``: it stands first in the ``User-Agent`` (RFC 9110 10.1.5).
+    """
 
     connect_timeout_seconds: float = 5
     read_timeout_seconds: float = 30
     max_body_bytes: int = MIB
+    product_name: str = ""
 
     @property
     def total_deadline_seconds(self) -> float:
@@ -108,7 +112,7 @@ class Transport:
         """
         _refuse(method, url)
         body = None if json is None else jsonlib.dumps(json, allow_nan=False).encode()
-        request = _Request(method, url, form, body, params, headers or {}, auth or NoAuth(), reuse)
+        request = _Request(method, url, form, body, params, self._headers(headers), auth or NoAuth(), reuse)
         limit = self.config.max_body_bytes if max_body_bytes is None else max_body_bytes
         exchange = self._new_exchange(limit)
         attempt = self._attempt if deadline_holds() else self._attempt_aside
@@ -125,6 +129,9 @@ class Transport:
             read_timeout_seconds=self.config.read_timeout_seconds,
             max_bytes=limit + _HEADER_ALLOWANCE_BYTES,
         )
+
+    def _headers(self, headers: Mapping[str, str] | None) -> dict[str, str]:
+        return {"User-Agent": f"{self.config.product_name} {USER_AGENT}".strip(), **(headers or {})}
 
     def _attempt(self, request: _Request, exchange: Exchange, limit: int) -> Response | BaseException:
         token = current_exchange.set(exchange)
@@ -248,7 +255,6 @@ class _Request:
             "Accept": "application/json",
             "Accept-Encoding": "gzip, deflate",  # what the size limit was tried with
             "Connection": "close" if self.reuse is Reuse.NEVER else "keep-alive",
-            "User-Agent": USER_AGENT,
             **({} if self.body is None else {"Content-Type": "application/json"}),
             **self.headers,
         }

@@ -13,6 +13,7 @@ from .bulk import BulkRefresh
 from .old_events import delete_old_events
 from .outcome import Summary
 from .selection import Selection
+from .sent_orders import forget_sent_orders
 from .sweep import Held, SweepLease
 
 CHUNK_SIZE = 100
@@ -36,6 +37,7 @@ def deal_out(queue: Queue, *, every_seconds: float = EVERY_SECONDS) -> int:
     oauth_config()  # credentials that are missing are missing for all
     if sweep.seconds_dealt() > EARLY * every_seconds:
         return 0
+    forget_sent_orders()
     lease = SweepLease.take()
     if isinstance(lease, Held):
         return 0

@@ -20,11 +20,11 @@ from django.db import DatabaseError, IntegrityError, InterfaceError, models, rou
 from django.db.models import F, Q
 
 from ..client.deadline import now
-from ..fields import UTCDateTimeField
 from ..models import Sweep
 from ..records import record
 from ..refresh import database_facts as facts
 from ..refresh import sessions
+from ..refresh.moments import DatabaseMoment
 from ..refresh.token_row import new_id
 
 T = TypeVar("T")
@@ -34,21 +34,6 @@ LEASE_SECONDS, RENEW_SECONDS = 60.0, 15.0
 TURN_TRIES, TURN_RETRY_SECONDS = 200, 0.02
 # Who asks for turns so late loses none: what a busy machine did not send in time, it sends a little closer together.
 CATCH_UP_SECONDS = 0.25
-
-
-class DatabaseMoment(models.Func):
-    """The database's clock, so many seconds from now."""
-
-    output_field = UTCDateTimeField()
-
-    def __init__(self, seconds: float = 0.0) -> None:
-        super().__init__()
-        self.seconds = seconds
-
-    def as_sql(self, compiler: Any, connection: Any, *args: Any, **extra: Any) -> tuple[str, tuple[Any, ...]]:
-        """As :mod:`~thanksio_connect.refresh.database_facts` knows it."""
-        moment = facts.later(connection, self.seconds) if self.seconds else facts.now(connection)
-        return moment.sql, moment.parameters
 
 
 @dataclass(frozen=True)

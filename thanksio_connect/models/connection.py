@@ -18,6 +18,10 @@ from django.views.decorators.debug import sensitive_variables
 from .. import signals
 from ..client.api import ThanksIOClient
 from ..client.asynchronous import AsyncThanksIOClient
+from ..client.order_book import checked_key
+from ..client.order_search import has_id, has_key, search
+from ..client.resources.shapes import Order
+from ..client.send_once import Once, SendOnce
 from ..client.tokens import Secret
 from ..client.transport import Transport
 from ..conf import app_settings, transport_config
@@ -28,6 +32,7 @@ from ..refresh import doors, history
 from ..refresh.history import Kind
 from ..refresh.token_row import Status
 from .manager import ThanksIOConnectionManager
+from .order_book import OrderBook
 from .tokens import ConnectionTokens
 
 
@@ -182,6 +187,26 @@ class ThanksIOConnection(models.Model):
     def aapi(self) -> AsyncThanksIOClient:
         """The same for ``async`` code: ``await connection.aapi.orders.track(17)``. It runs in a thread."""
         return AsyncThanksIOClient(self.api)
+
+    def send_once(self, key: str) -> SendOnce:
+        """Order under a key: ``connection.send_once("invoice-17").postcard(...)``. The key stands for one order.
+
+        The same key again returns that order, and sends nothing. The key is committed before the request, whatever
+        transaction the caller is in. Its methods raise what ``api.send`` raises, and
+        :class:`~thanksio_connect.exceptions.SendOnceRefused` (other fields under the key; a transaction on SQLite).
+        After ``OutcomeUnknown`` and ``ServerError`` call it again: the order is looked for in thanks.io's list, and
+        sent again if it is not there after ten minutes. Raises TypeError or ValueError for a key that is none.
+        """
+        return SendOnce(Once(key, OrderBook(self), self.api._caller, self.get_access_token))
+
+    def find_order(self, key: str, *, sub_account_id: int | None = None) -> Order | None:
+        """Look for a key's order in thanks.io's list, newest first, back to the attempt. None if it is not there.
+
+        A key that this site does not know (any more) is looked for in the whole list. Raises what any read raises.
+        """
+        entry = OrderBook(self).look_up(checked_key(key))
+        matches, since = (has_key(key), None) if entry is None else (has_id(entry.id), entry.began_at)
+        return search(self.api.orders, matches, since=since, sub_account_id=sub_account_id)
 
 
 class _Bearer:

@@ -121,13 +121,13 @@ class PrivateSessions(Place):
         self.claimed_at = time.monotonic()
         with sessions.private_session(self.alias, patience_seconds=patience_seconds) as using:
             # First a read: MariaDB's UPDATE would wait for a row that the caller has just inserted.
-            if (row := statements.load(using, self.key)) is None or _is_another(row, self.key, known):
+            if (row := statements.load(using, self.key)) is None or is_another(row, self.key, known):
                 return False
             self.probed = statements.claim(using, self.key, self.lease(Claim()))
         return self.probed.row is not None
 
 
-def _is_another(row: Row, key: Key, known: dict[str, Any]) -> bool:
+def is_another(row: Row, key: Key, known: dict[str, Any]) -> bool:
     if row.values["connection_id"] != key.connection_id or row.version < key.version:
         return True
     stored = row.refresh_token or ""

@@ -28,6 +28,7 @@ OURS = (
     TOKEN_TABLE,
     "thanksio_connect_thanksioconnection",
     "thanksio_connect_authorizationrequest",
+    "thanksio_connect_sentorder",
     "thanksio_connect_sweep",
     "thanksio_connect_connectionevent",
 )

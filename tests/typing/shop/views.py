@@ -46,8 +46,11 @@ def facts(user: User) -> dict[str, object]:
     status: str = connection.status
     connected: bool = connection.is_connected and not connection.needs_reconnect
     connection.refresh(force=True)
+    number: int = connection.send_once("invoice-17").postcard(message="Thank you!")["id"]
+    found = connection.find_order("invoice-17")
+    number += found["id"] if found is not None else 0
     connection.disconnect()
-    return {"values": (whose, since, account, until, token, client, status, connected)}
+    return {"values": (whose, since, account, until, token, client, status, connected, number)}
 
 
 async def asynchronously(user: User) -> str:

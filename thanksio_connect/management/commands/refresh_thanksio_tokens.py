@@ -21,6 +21,7 @@ from ...exceptions import ThanksIOConfigurationError
 from ...flows.bulk import BulkRefresh
 from ...flows.outcome import Summary
 from ...flows.selection import Selection
+from ...flows.sent_orders import forget_sent_orders
 from ...flows.sweep import SweptElsewhere
 from ..arguments import duration, positive, rate, workers
 from ..refresh_report import RefreshReport
@@ -137,6 +138,8 @@ class Command(BaseCommand):
         self.summary, self.report.per_minute = run.summary, run.pace.per_minute
         with stopping_on_signals(stop, lambda: run.in_flight, self._say_at_once):
             run.run()
+            if not users:
+                forget_sent_orders()
         text = attention(self.summary)
         self._print(note=text)
         if text:

@@ -1,0 +1,82 @@
+"""Find an order in thanks.io's list by what was written into its ``metadata``.
+
+thanks.io has no search: the list is read page by page, newest first, back to the moment of the attempt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+from ..exceptions import InvalidRequest
+from .listing import Page
+from .resources.orders import Orders
+from .resources.shapes import Order
+
+KEY_NAME = "send_once_key"
+ID_NAME = "send_once_id"
+"""Under these names the key, and the id of its entry in the book, stand in an order's ``metadata``."""
+PAGE_SIZE = 100
+# Clocks differ. Where an order's time has no zone, thanks.io does not say which it is.
+_CLOCK_MARGIN, _ZONE_MARGIN = timedelta(hours=1), timedelta(hours=15)
+
+Matches = Callable[[Mapping[str, Any]], bool]
+
+
+def has_id(entry_id: str) -> Matches:
+    """Whether an order's metadata names this entry of the book."""
+    return lambda metadata: metadata.get(ID_NAME) == entry_id
+
+
+def has_key(key: str) -> Matches:
+    """Whether an order's metadata names the key. Another installation of the same account may use it, too."""
+    return lambda metadata: metadata.get(KEY_NAME) == key
+
+
+def search(
+    orders: Orders, matches: Matches, *, since: datetime | None = None, sub_account_id: int | None = None
+) -> Order | None:
+    """Return the newest order whose metadata matches; None if there is none, or none since that moment.
+
+    Raises what any read raises.
+    """
+    for page in _pages(orders, sub_account_id):
+        rows = cast("list[Any]", page.rows)
+        for row in rows:
+            metadata = row.get("metadata") if isinstance(row, dict) else None
+            if isinstance(metadata, dict) and matches(metadata):
+                return cast("Order", row)
+        if since is not None and _all_are_older(rows, since):
+            return None
+    return None
+
+
+def _pages(orders: Orders, sub_account_id: int | None) -> Iterator[Page[Order]]:
+    """Large pages; or of thanks.io's own size, if it refuses so large ones: it documents no limit."""
+    listing = orders.list(items_per_page=PAGE_SIZE, sub_account_id=sub_account_id)
+    try:
+        bool(listing)  # asks for the first page, which is then used
+    except InvalidRequest:
+        listing = orders.list(sub_account_id=sub_account_id)
+    return listing.pages()
+
+
+def _all_are_older(rows: Sequence[Any], moment: datetime) -> bool:
+    """Whether the page, which must be sorted with the newest order first, lies before the moment."""
+    times = [_latest(row) for row in rows]
+    known = [time for time in times if time is not None]
+    is_sorted = known == sorted(known, reverse=True)
+    return len(known) == len(rows) and is_sorted and all(time < moment for time in known)
+
+
+def _latest(row: Any) -> datetime | None:
+    """When the order was made at the latest; None if thanks.io wrote it in words ("6 years ago")."""
+    text = row.get("created_at") if isinstance(row, dict) else None
+    try:
+        moment = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    if moment is None:
+        return None
+    return moment + _CLOCK_MARGIN if moment.tzinfo else moment.replace(tzinfo=UTC) + _ZONE_MARGIN

@@ -1,0 +1,50 @@
+"""Forget the keys of orders that were sent long ago. What has no known outcome stays."""
+
+from __future__ import annotations
+
+import logging
+
+from django.db import DatabaseError, InterfaceError, router
+
+from ..conf import app_settings
+from ..models import SentOrder
+from ..records import record
+from ..refresh import database_facts as facts
+from ..refresh import sessions
+from ..refresh.moments import DatabaseMoment
+
+_DAY_SECONDS = 86_400
+# Short statements, and no run that goes on for hours: the next one goes on.
+_BATCH_SIZE, _BATCHES = 500, 20
+
+
+def forget_sent_orders() -> int:
+    """Remove what was sent more than ``THANKSIO_SENT_ORDERS_KEPT_DAYS`` ago. Returns how many; never raises for it.
+
+    Raises ThanksIOConfigurationError for a malformed setting.
+    """
+    alias = router.db_for_write(SentOrder)
+    oldest = DatabaseMoment(-app_settings.sent_orders_kept_days * _DAY_SECONDS)
+
+    def step(using: str) -> int:
+        rows = SentOrder._base_manager.using(using)
+        old = rows.filter(state=SentOrder.State.SENT, sent_at__lt=oldest).order_by("sent_at")
+        keys = list(old.values_list("pk", flat=True)[:_BATCH_SIZE])
+        return rows.filter(pk__in=keys, state=SentOrder.State.SENT).delete()[0]
+
+    forgotten = 0
+    try:
+        for _batch in range(_BATCHES):
+            count = sessions.committed(alias, step, on_private=not facts.in_transaction(alias))
+            forgotten += count
+            if count < _BATCH_SIZE:
+                break
+    except (DatabaseError, InterfaceError) as error:
+        name = type(error).__name__
+        record(
+            logging.WARNING, "send_once.not_forgotten", "Old keys of send_once() stay for now (%s).", name, code=name
+        )
+    if forgotten:
+        words = "Keys of send_once() removed, whose orders were sent long ago: %d."
+        record(logging.INFO, "send_once.forgotten", words, forgotten, count=forgotten)
+    return forgotten
