@@ -80,7 +80,7 @@ class TestRetention:
 
         monkeypatch.setattr(sent_orders.sessions, "committed", fail)
         assert forget_sent_orders() == 0
-        assert "could not be removed (OperationalError)" in caplog.text
+        assert "stay (OperationalError)" in caplog.text
 
 
 class TestAdmin:
