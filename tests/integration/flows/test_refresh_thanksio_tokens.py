@@ -33,7 +33,7 @@ class Command:
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         environment = {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if name != "COLUMNS"},  # xdist sets it
             "PYTHONPATH": str(ROOT),
             "DJANGO_SETTINGS_MODULE": "tests.celery_project.settings",
             "CELERY_PROJECT_SETTINGS": json.dumps(self.values),

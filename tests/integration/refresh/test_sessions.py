@@ -318,7 +318,7 @@ def interrupted_at(number: int):
         if not frame.f_globals.get("__name__", "").startswith(("django.db", "thanksio_connect", "contextlib")):
             return None
         frame.f_trace_lines = False
-        if left > 0 and event != "exception":
+        if left > 0 and event != "exception" and frame.f_code.co_name != "__del__":
             left -= 1
             if not left:
                 raise Interrupted
