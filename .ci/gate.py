@@ -21,6 +21,10 @@ NEWEST = SCRATCH / "v313"
 NO_DATABASE = tuple(
     f"--ignore-glob=*/test_{name}" for name in ("client_*", "sandbox*", "testing_*", "bad_surroundings.py")
 )
+# What waits for workers and time-outs leaves the processor to the other half.
+TWO = ("-n", "2")
+# PostgreSQL's part has Celery's workers, with all brokers.
+NO_WORKERS = ("--ignore=tests/integration/test_tasks.py",)
 # A test may be skipped for what the database itself is like ("SQLite lets …"), or because it is about another one.
 MAY_SKIP = {
     "sqlite": r"^SQLite |^(?!.*needs SQLite).*(PostgreSQL|MariaDB)",
@@ -93,7 +97,7 @@ def oldest(tree: Path) -> Iterable[Part]:
     python = NEWEST / "bin" / "python"
     document = "tests/integration/test_openapi_contract.py"
     yield pytest_part("thanks.io's document", python, "sqlite", document, must_run=r"openapi_contract", may_skip="")
-    every = ("tests/unit", "tests/integration", "--ignore=tests/integration/refresh")
+    every = ("tests/unit", "tests/integration", "--ignore=tests/integration/refresh", *NO_WORKERS, *TWO)
     most = pytest_part("Python 3.13 on SQLite, full depth", python, "sqlite", *every, must_run=r"interleavings")
     most.environment = {**most.environment, "THANKSIO_TEST_FULL_DEPTH": "1"}
     yield most
@@ -116,8 +120,9 @@ def newest(tree: Path) -> Iterable[Part]:
     yield Part("docs: no warning", [binaries / "sphinx-build", "-W", "--keep-going", "-q", "docs", SCRATCH / "html"])
     yield Part("wheel: built, checked, used", [python, tree / ".ci" / "wheel.py"])
     for name, database in (("PostgreSQL", "postgres"), ("MariaDB", "mariadb")):
+        excluded = NO_DATABASE if database == "postgres" else NO_DATABASE + NO_WORKERS
         yield pytest_part(
-            name, python, database, "tests/integration", "tests/soak", *NO_DATABASE, must_run=r"\.refresh\."
+            name, python, database, "tests/integration", "tests/soak", *excluded, *TWO, must_run=r"\.refresh\."
         )
     restarts = pytest_part(
         "PostgreSQL restarts",
