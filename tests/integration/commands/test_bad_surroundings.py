@@ -1,8 +1,10 @@
 """Each command with a database that is down, no tables, a wrong key, no secret, a closed pipe ends with a sentence."""
 
+import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,14 @@ COMMANDS = {
 NOWHERE = {f"THANKSIO_{name}_URL": "http://127.0.0.1:9/" for name in ("AUTHORIZE", "TOKEN", "API")}
 
 
+ENVIRONMENT = NOWHERE | {
+    "PYTHONDEVMODE": "",
+    "PYTHONPATH": str(ROOT),
+    "DJANGO_SETTINGS_MODULE": "tests.settings",
+    "THANKSIO_TEST_DATABASE": "sqlite",
+}
+
+
 def run(command, tmp_path, *, setup="", shell_tail="", **environment):
     """The command as an operator types it. ``setup`` is Python that runs once the settings are there."""
     code = (
@@ -32,21 +42,64 @@ def run(command, tmp_path, *, setup="", shell_tail="", **environment):
     return subprocess.run(
         ["bash", "-c", f'set -o pipefail; "$0" -W ignore -c "$@" {shell_tail}', sys.executable, code, *command],
         cwd=ROOT,
-        env=os.environ
-        | NOWHERE
-        | {
-            "PYTHONDEVMODE": "",
-            "PYTHONPATH": str(ROOT),
-            "DJANGO_SETTINGS_MODULE": "tests.settings",
-            "THANKSIO_TEST_DATABASE": "sqlite",
-            "THANKSIO_TEST_SQLITE_FILE": str(tmp_path / "db.sqlite3"),
-        }
-        | environment,
+        env=os.environ | ENVIRONMENT | {"THANKSIO_TEST_SQLITE_FILE": str(tmp_path / "db.sqlite3")} | environment,
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
+
+
+EACH = """
+import django, json, os, sys, traceback
+from django.conf import settings
+from django.core.management import execute_from_command_line as main
+{setup}
+django.setup()
+children = []
+for number, command in enumerate(json.loads(sys.argv[1])):
+    if not (child := os.fork()):
+        for descriptor, name in ((1, "out"), (2, "err")):
+            os.dup2(os.open(f"{{sys.argv[2]}}/{{number}}.{{name}}", os.O_CREAT | os.O_WRONLY), descriptor)
+        status = 1
+        try:
+            main(["manage.py", *command])
+            status = 0
+        except SystemExit as error:
+            status = error.code
+        except BaseException:
+            traceback.print_exc()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    children.append(child)
+for child in children:
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def run_each(commands, tmp_path, *, setup="", **environment):
+    """Several commands in the same surroundings, side by side, a process each."""
+    folder = Path(tempfile.mkdtemp(dir=tmp_path.parent))
+    process = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", EACH.format(setup=setup), json.dumps(list(commands)), str(folder)],
+        cwd=ROOT,
+        env=os.environ | ENVIRONMENT | {"THANKSIO_TEST_SQLITE_FILE": str(tmp_path / "db.sqlite3")} | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    for number, (command, status) in enumerate(zip(commands, process.stdout.split(), strict=True)):
+        texts = [(folder / f"{number}.{name}").read_text() for name in ("out", "err")]
+        yield subprocess.CompletedProcess(command, int(status), *texts)
+
+
+def assert_said(results, words, status=2):
+    for result in results:
+        assert result.returncode == status, result
+        assert words in result.stdout + result.stderr, result
+        assert "Traceback" not in result.stderr, result
 
 
 @pytest.fixture(scope="module")
@@ -56,45 +109,31 @@ def migrated(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
-def test_a_file_that_can_not_be_opened(command, tmp_path):
-    result = run(command, tmp_path / "nowhere")
-    assert result.returncode == 2
-    assert "The database can't be used (OperationalError)." in result.stdout + result.stderr
-    assert "Traceback" not in result.stderr
+def test_a_file_that_can_not_be_opened(tmp_path):
+    results = run_each(COMMANDS.values(), tmp_path / "nowhere")
+    assert_said(results, "The database can't be used (OperationalError).")
 
 
-@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
-def test_a_server_that_is_down(command, tmp_path):
+def test_a_server_that_is_down(tmp_path):
     pytest.importorskip("psycopg", reason="needs PostgreSQL's driver")
     down = {"THANKSIO_TEST_DATABASE": "postgres", "POSTGRES_PORT": str(free_port()), "THANKSIO_TEST_SQLITE_FILE": ""}
-    result = run(command, tmp_path, **down)
-    assert result.returncode == 2
-    assert "The database can't be used (OperationalError)." in result.stdout + result.stderr
-    assert "Traceback" not in result.stderr
+    assert_said(run_each(COMMANDS.values(), tmp_path, **down), "The database can't be used (OperationalError).")
 
 
-@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
-def test_no_tables(command, tmp_path):
-    result = run(command, tmp_path)
-    assert result.returncode == 2
-    assert "Run manage.py migrate." in result.stdout + result.stderr
-    assert "Traceback" not in result.stderr
+def test_no_tables(tmp_path):
+    assert_said(run_each(COMMANDS.values(), tmp_path), "Run manage.py migrate.")
 
 
-@pytest.mark.parametrize("command", [COMMANDS[name] for name in ("doctor", "import", "reencrypt")])
 @pytest.mark.parametrize("key", ["None", "'short'"])
-def test_no_key(command, key, migrated):
-    result = run(command, migrated, setup=f"settings.FIELD_ENCRYPTION_KEY = {key}")
-    assert result.returncode == 2
-    assert "FIELD_ENCRYPTION_KEY is m" in result.stdout + result.stderr
-    assert "Traceback" not in result.stderr
+def test_no_key(key, migrated):
+    commands = [COMMANDS[name] for name in ("doctor", "import", "reencrypt")]
+    results = run_each(commands, migrated, setup=f"settings.FIELD_ENCRYPTION_KEY = {key}")
+    assert_said(results, "FIELD_ENCRYPTION_KEY is m")
 
 
-@pytest.mark.parametrize("command", [COMMANDS["status"], COMMANDS["openmetrics"]])
-def test_counting_needs_neither_key_nor_secret(command, migrated):
+def test_counting_needs_neither_key_nor_secret(migrated):
     setup = "settings.FIELD_ENCRYPTION_KEY = None; settings.THANKSIO_CLIENT_SECRET = ''"
-    assert run(command, migrated, setup=setup).returncode == 0
+    assert_said(run_each([COMMANDS["status"], COMMANDS["openmetrics"]], migrated, setup=setup), "", status=0)
 
 
 def test_no_secret(migrated):
@@ -103,13 +142,12 @@ def test_no_secret(migrated):
     assert "THANKSIO_CLIENT_SECRET is not set." in result.stdout
 
 
-@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
-def test_a_pipe_that_nobody_reads_keeps_the_exit_status(command, migrated):
-    whole = run(command, migrated)
-    cut = run(command, migrated, shell_tail="| true")
-    assert cut.returncode == whole.returncode
-    assert "Traceback" not in cut.stderr
-    assert "BrokenPipe" not in cut.stderr
+def test_a_pipe_that_nobody_reads_keeps_the_exit_status(migrated):
+    for whole in run_each(COMMANDS.values(), migrated):
+        cut = run(whole.args, migrated, shell_tail="| true")
+        assert cut.returncode == whole.returncode
+        assert "Traceback" not in cut.stderr
+        assert "BrokenPipe" not in cut.stderr
 
 
 def test_colours_are_for_terminals_and_no_line_needs_a_wide_one(migrated):
@@ -128,7 +166,7 @@ def test_a_key_that_fits_nothing_is_status_1_for_reencrypt_and_2_for_the_doctor(
         "ThanksIOConnection.objects.connect(user, {'access_token': 'a', 'refresh_token': 'r'})\n"
         f"settings.FIELD_ENCRYPTION_KEY = {Fernet.generate_key().decode()!r}"
     )
-    assert run(COMMANDS["reencrypt"], migrated, setup=setup).returncode == 1
-    result = run(COMMANDS["doctor"], migrated, setup=setup)
+    reencrypted, result = run_each([COMMANDS["reencrypt"], COMMANDS["doctor"]], migrated, setup=setup)
+    assert reencrypted.returncode == 1
     assert result.returncode == 2
     assert "Put that one back." in result.stdout
