@@ -185,16 +185,18 @@ def test_problems_are_told_in_the_language_of_the_request(language):
 
 def test_plurals_follow_the_language():
     for language, number, text in (
-        ("de", 1, "1 Verbindung erneuert."),
-        ("fr", 0, "0 connexion renouvelée."),
-        ("es", 1_000_000, "1000000 de conexiones renovadas."),
-        ("ar", 2, "تم تحديث عمليتَي ربط."),
-        ("ar", 5, "تم تحديث 5 عمليات ربط."),
-        ("ar", 11, "تم تحديث 11 عملية ربط."),
-        ("ja", 3, "3件の連携を更新しました。"),
+        ("de", 1, "1 Verbindung ist jetzt fällig."),
+        ("fr", 0, "0 connexion est à renouveler maintenant."),
+        ("es", 1_000_000, "1000000 de conexiones están pendientes ahora."),
+        ("ar", 2, "عمليتا ربط مستحقتان الآن."),
+        ("ar", 5, "هناك 5 عمليات ربط مستحقة الآن."),
+        ("ar", 11, "هناك 11 عملية ربط مستحقة الآن."),
+        ("ja", 3, "3件の連携が更新期限になりました。"),
     ):
         with translation.override(language):
-            words = translation.ngettext("%(count)d connection refreshed.", "%(count)d connections refreshed.", number)
+            words = translation.ngettext(
+                "%(count)d connection is due now.", "%(count)d connections are due now.", number
+            )
         assert words % {"count": number} == text
 
 
