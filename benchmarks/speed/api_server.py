@@ -1,6 +1,7 @@
 """``python -m benchmarks.speed.api_server FOLDER``: answers each request with one page of orders, plain and over TLS.
 
-Prints its two ports. As little work as can be for each request, so that the client's is what is measured.
+A request with ``items_per_page`` gets its page of 10,000 orders. Prints its two ports. As little work as can be for
+each request, so that the client's is what is measured.
 """
 
 from __future__ import annotations
@@ -11,12 +12,29 @@ import ssl
 import sys
 import threading
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
-PAGE = json.dumps({"data": [{"id": n, "status": "in review", "cost": 100, "note": "x" * 120} for n in range(10)]})
-ANSWER = (
-    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nx-ratelimit-limit: 60\r\nx-ratelimit-remaining: 59\r\n"
-    f"Content-Length: {len(PAGE)}\r\n\r\n{PAGE}"
-).encode()
+ORDERS = 10_000
+
+
+def _rows(first: int, count: int) -> list[dict[str, object]]:
+    return [{"id": n, "status": "in review", "cost": 100, "note": "x" * 120} for n in range(first, first + count)]
+
+
+def _answer(body: dict[str, object]) -> bytes:
+    page = json.dumps(body)
+    head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nx-ratelimit-limit: 60\r\nx-ratelimit-remaining: 59\r\n"
+    return f"{head}Content-Length: {len(page)}\r\n\r\n{page}".encode()
+
+
+ANSWER = _answer({"data": _rows(0, 10)})
+
+
+def _listed(head: bytes) -> bytes:
+    query = dict(parse_qsl(urlsplit(head.split(b" ", 2)[1].decode()).query))
+    size, number = int(query["items_per_page"]), int(query.get("page", 1))
+    meta = {"current_page": number, "last_page": ORDERS // size, "total": ORDERS}
+    return _answer({"data": _rows((number - 1) * size, size), "links": {}, "meta": meta})
 
 
 def _serve(connection: socket.socket) -> None:
@@ -25,8 +43,8 @@ def _serve(connection: socket.socket) -> None:
     while data := connection.recv(65536):
         waiting += data
         while b"\r\n\r\n" in waiting:
-            waiting = waiting.partition(b"\r\n\r\n")[2]
-            connection.sendall(ANSWER)
+            head, _end, waiting = waiting.partition(b"\r\n\r\n")
+            connection.sendall(_listed(head) if b"items_per_page" in head else ANSWER)
     connection.close()
 
 
