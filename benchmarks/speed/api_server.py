@@ -11,14 +11,14 @@ import socket
 import ssl
 import sys
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
+from thanksio_connect.testing.api_shapes import listed, new_order
+
 ORDERS = 10_000
-
-
-def _rows(first: int, count: int) -> list[dict[str, object]]:
-    return [{"id": n, "status": "in review", "cost": 100, "note": "x" * 120} for n in range(first, first + count)]
+NOW = datetime.now(UTC)
 
 
 def _answer(body: dict[str, object]) -> bytes:
@@ -27,14 +27,20 @@ def _answer(body: dict[str, object]) -> bytes:
     return f"{head}Content-Length: {len(page)}\r\n\r\n{page}".encode()
 
 
-ANSWER = _answer({"data": _rows(0, 10)})
+ANSWER = _answer({"data": [{"id": n, "status": "in review", "cost": 100, "note": "x" * 120} for n in range(10)]})
 
 
 def _listed(head: bytes) -> bytes:
     query = dict(parse_qsl(urlsplit(head.split(b" ", 2)[1].decode()).query))
     size, number = int(query["items_per_page"]), int(query.get("page", 1))
     meta = {"current_page": number, "last_page": ORDERS // size, "total": ORDERS}
-    return _answer({"data": _rows((number - 1) * size, size), "links": {}, "meta": meta})
+    fields = {
+        "message": "Thank you! " * 20,
+        "front_image_url": "https://product.example/front.png",
+        "metadata": {"a": "b"},
+    }
+    rows = [listed(new_order(n, "7", "postcard", fields, NOW)) for n in range((number - 1) * size, number * size)]
+    return _answer({"data": rows, "links": {}, "meta": meta})
 
 
 def _serve(connection: socket.socket) -> None:
