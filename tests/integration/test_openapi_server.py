@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import HealthCheck, Phase, assume, given, settings
@@ -14,6 +15,7 @@ from tests.integration.openapi_methods import arguments, check_answer, method_of
 from thanksio_connect import exceptions
 from thanksio_connect.client.api import ThanksIOClient
 from thanksio_connect.client.listing import Listing
+from thanksio_connect.testing import api_shapes, page_shapes
 
 if not openapi.DOCUMENT.exists():
     pytest.skip("thanks.io's OpenAPI document is not here: set THANKSIO_OPENAPI to its path", allow_module_level=True)
@@ -126,3 +128,47 @@ def test_the_server_wants_the_token(server):
         len(api.orders.list())
     assert server.refusals == [Refusal("header.Authorization", "security")]
     assert len(api.handwriting_styles.list()) > 0
+
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+FIELDS = {"message": "Hello", "recipients": [{"name": "Ann", "address": "1 Main Street"}]}
+ORDER = api_shapes.new_order(5, "7", "postcard", FIELDS, NOW)
+LIST = api_shapes.mailing_list("7")
+
+
+def paged(row, **kwargs):
+    return page_shapes.page("https://api.thanks.io/api/v2/x", {}, [row], **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("operation", "made"),
+    [
+        ("POST /send/postcard", ORDER),
+        ("POST /estimate/postcard", api_shapes.estimate("postcard", FIELDS)),
+        ("GET /orders/list", paged(api_shapes.listed(ORDER))),
+        ("GET /orders/{orderId}/track", api_shapes.tracking(ORDER)),
+        ("GET /orders/{orderId}/items",
+         paged(api_shapes.order_item(6, "postcard", FIELDS, {}, NOW), size_name="per_page")),
+        ("GET /mailing-lists/", paged(LIST)),
+        ("POST /mailing-lists/", api_shapes.created_mailing_list(LIST)),
+        ("GET /image-templates/", paged(api_shapes.image_template(6, "7", "A", "https://product.example/a.png"))),
+        ("GET /handwriting-styles", api_shapes.PUBLIC["/handwriting-styles"]),
+        ("GET /giftcard-brands-list", api_shapes.PUBLIC["/giftcard-brands-list"]),
+    ],
+)  # fmt: skip
+def test_the_shapes_of_the_fake_and_the_sandbox_have_each_field_of_the_example(operation, made):
+    [documented] = [each for each in OPERATIONS if str(each) == operation]
+    example = next(each for each in documented.examples if "previews" not in json.dumps(each))
+    assert list(missing(example, made)) == []
+
+
+def missing(example, made, where="answer"):
+    """Each field that the example has and the answer has not."""
+    if isinstance(example, dict) and isinstance(made, dict) and not where.endswith(("metadata", "addons")):
+        for name, value in example.items():
+            if name in made:
+                yield from missing(value, made[name], f"{where}.{name}")
+            else:
+                yield f"{where}.{name}"
+    elif isinstance(example, list) and isinstance(made, list) and example and made:
+        yield from missing(example[0], made[0], f"{where}[0]")

@@ -1,6 +1,7 @@
 """Reads, with a real account's token, from the real thanks.io. Nothing is sent, made, changed or charged.
 
-Skipped unless ``THANKSIO_LIVE_TOKEN`` is set. No assertion shows what is the account's own.
+Skipped unless ``THANKSIO_LIVE_TOKEN`` is set. ``THANKSIO_LIVE_API_URL`` names another server, such as a fake. No
+assertion shows what is the account's own.
 """
 
 from __future__ import annotations
