@@ -95,8 +95,9 @@ def oldest(tree: Path) -> Iterable[Part]:
     yield pytest_part("Python 3.12 on SQLite", python, "sqlite", "tests/unit", must_run=r"test_protocol")
     NEWEST_IS_INSTALLED.wait(900)
     python = NEWEST / "bin" / "python"
-    document = "tests/integration/test_openapi_contract.py"
-    yield pytest_part("thanks.io's document", python, "sqlite", document, must_run=r"openapi_contract", may_skip="")
+    for what in ("contract", "server"):
+        document = f"tests/integration/test_openapi_{what}.py"
+        yield pytest_part(f"thanks.io's document: {what}", python, "sqlite", document, must_run=what, may_skip="")
     every = ("tests/unit", "tests/integration", "--ignore=tests/integration/refresh", *NO_WORKERS, *TWO)
     most = pytest_part("Python 3.13 on SQLite, full depth", python, "sqlite", *every, must_run=r"interleavings")
     most.environment = {**most.environment, "THANKSIO_TEST_FULL_DEPTH": "1"}

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import gc
 import ipaddress
+import itertools
 import os
 import subprocess
 import sys
 import tempfile
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -29,6 +32,7 @@ from benchmarks.measure import Finding, interleaved
 from thanksio_connect.models import ThanksIOConnection
 
 CALLS = 20  # in one round
+PAGE_SIZE = 100
 LIMITS = {"http": 1 / 0.85, "https": 1 / 0.91}
 
 
@@ -38,7 +42,35 @@ def measure(*, rounds: int) -> list[Finding]:
     pair = {"access_token": "a" * 900, "refresh_token": "r" * 700, "expires_in": 86_400}
     ThanksIOConnection.objects.connect(user, pair)
     with _server() as addresses:
-        return [finding for address in addresses for finding in _measured(address, user, pair, rounds)]
+        findings = [finding for address in addresses for finding in _measured(address, user, pair, rounds)]
+        return [*findings, _memory(addresses[0], user)]
+
+
+def _memory(address: str, user: User) -> Finding:
+    """The most memory that reading the whole list takes, against its first tenth."""
+    connection = ThanksIOConnection.objects.for_user(user)
+    with override_settings(THANKSIO_API_URL=address):
+        _peak(connection, 10_000)  # fills the caches of a bounded size, such as urlsplit's
+        short, long = _peak(connection, 1_000), _peak(connection, 10_000)
+    return Finding(
+        "memory: iterating 10,000 orders / 1,000 orders",
+        long / short,
+        1.25,
+        is_strict=True,
+        detail=f"{long / 1024:.0f} and {short / 1024:.0f} KiB, in pages of {PAGE_SIZE}",
+    )
+
+
+def _peak(connection: ThanksIOConnection, count: int) -> int:
+    """The bytes at the highest point, over what was there before."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        read = sum(1 for _row in itertools.islice(connection.api.orders.list(items_per_page=PAGE_SIZE), count))
+        assert read == count
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
 
 def _measured(address: str, user: User, pair: dict[str, object], rounds: int) -> list[Finding]:

@@ -1,6 +1,7 @@
 """``python -m benchmarks.speed.api_server FOLDER``: answers each request with one page of orders, plain and over TLS.
 
-Prints its two ports. As little work as can be for each request, so that the client's is what is measured.
+A request with ``items_per_page`` gets its page of 10,000 orders. Prints its two ports. As little work as can be for
+each request, so that the client's is what is measured.
 """
 
 from __future__ import annotations
@@ -10,13 +11,36 @@ import socket
 import ssl
 import sys
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
-PAGE = json.dumps({"data": [{"id": n, "status": "in review", "cost": 100, "note": "x" * 120} for n in range(10)]})
-ANSWER = (
-    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nx-ratelimit-limit: 60\r\nx-ratelimit-remaining: 59\r\n"
-    f"Content-Length: {len(PAGE)}\r\n\r\n{PAGE}"
-).encode()
+from thanksio_connect.testing.api_shapes import listed, new_order
+
+ORDERS = 10_000
+NOW = datetime.now(UTC)
+
+
+def _answer(body: dict[str, object]) -> bytes:
+    page = json.dumps(body)
+    head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nx-ratelimit-limit: 60\r\nx-ratelimit-remaining: 59\r\n"
+    return f"{head}Content-Length: {len(page)}\r\n\r\n{page}".encode()
+
+
+ANSWER = _answer({"data": [{"id": n, "status": "in review", "cost": 100, "note": "x" * 120} for n in range(10)]})
+
+
+def _listed(head: bytes) -> bytes:
+    query = dict(parse_qsl(urlsplit(head.split(b" ", 2)[1].decode()).query))
+    size, number = int(query["items_per_page"]), int(query.get("page", 1))
+    meta = {"current_page": number, "last_page": ORDERS // size, "total": ORDERS}
+    fields = {
+        "message": "Thank you! " * 20,
+        "front_image_url": "https://product.example/front.png",
+        "metadata": {"a": "b"},
+    }
+    rows = [listed(new_order(n, "7", "postcard", fields, NOW)) for n in range((number - 1) * size, number * size)]
+    return _answer({"data": rows, "links": {}, "meta": meta})
 
 
 def _serve(connection: socket.socket) -> None:
@@ -25,8 +49,8 @@ def _serve(connection: socket.socket) -> None:
     while data := connection.recv(65536):
         waiting += data
         while b"\r\n\r\n" in waiting:
-            waiting = waiting.partition(b"\r\n\r\n")[2]
-            connection.sendall(ANSWER)
+            head, _end, waiting = waiting.partition(b"\r\n\r\n")
+            connection.sendall(_listed(head) if b"items_per_page" in head else ANSWER)
     connection.close()
 
 

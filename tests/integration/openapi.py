@@ -15,7 +15,7 @@ DOCUMENT = Path(os.environ.get("THANKSIO_OPENAPI") or ROOT.parent / "shared" / "
 METHODS = ("get", "post", "put", "patch", "delete")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Operation:
     """One operation, with all references resolved."""
 
@@ -27,9 +27,15 @@ class Operation:
     content_type: str
     answer: dict[str, Any]
     examples: tuple[Any, ...]
+    failures: tuple[tuple[int, Any], ...]
+    is_public: bool
+    is_body_required: bool
+    body_examples: tuple[Any, ...]
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
+
+    __repr__ = __str__
 
     def named(self, place: str) -> dict[str, dict[str, Any]]:
         """Its parameters in the path or the query, by name."""
@@ -75,10 +81,10 @@ def sample(schema: dict[str, Any]) -> Any:
 
 def _operation(method: str, path: str, item: dict[str, Any]) -> Operation:
     operation = _resolved(item[method])
-    content = operation.get("requestBody", {}).get("content", {}).get("application/json")
+    request = operation.get("requestBody", {})
+    content = request.get("content", {}).get("application/json")
     status, answer = next((int(code), reply) for code, reply in operation["responses"].items() if code[0] == "2")
     content_type, media = next(iter(answer["content"].items()))
-    named = [example["value"] for example in media.get("examples", {}).values()]
     return Operation(
         method=method.upper(),
         path=path,
@@ -87,8 +93,26 @@ def _operation(method: str, path: str, item: dict[str, Any]) -> Operation:
         status=status,
         content_type=content_type,
         answer=media.get("schema", {}),
-        examples=tuple(named or [media["example"]] if named or "example" in media else []),
+        examples=_examples(media),
+        failures=tuple(_failures(operation["responses"])),
+        is_public=any("noauthAuth" in way for way in operation.get("security", [])),
+        is_body_required=request.get("required", False),
+        body_examples=_examples(content or {}),
     )
+
+
+def _failures(responses: dict[str, Any]) -> Iterator[tuple[int, Any]]:
+    """Each documented refusal: its status and a body."""
+    for code, answer in responses.items():
+        if code[0] != "2":
+            media = answer.get("content", {}).get("application/json", {})
+            for body in _examples(media) or [sample(media["schema"]) if "schema" in media else {}]:
+                yield int(code), body
+
+
+def _examples(media: dict[str, Any]) -> tuple[Any, ...]:
+    named = [example["value"] for example in media.get("examples", {}).values()]
+    return tuple(named or [media["example"]] if named or "example" in media else [])
 
 
 def _resolved(value: Any) -> Any:

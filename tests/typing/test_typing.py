@@ -25,6 +25,8 @@ def wrong(user: User) -> None:
     number: int = ThanksIOConnection.objects.for_user(user).get_access_token()
     ThanksIOConnection.objects.for_user("ann")
     ThanksIOConnection.objects.nothing()
+    ThanksIOConnection.objects.for_user(user).api.send.postcard(mesage="typo")
+    ThanksIOConnection.objects.for_user(user).api.estimate.postcard(message="Hi")["data"]["total"]
 """
 
 
@@ -58,7 +60,7 @@ def test_mypy(tmp_path: Path):
 def test_mypy_finds_a_mistake(tmp_path: Path):
     file = tmp_path / "views.py"
     file.write_text((SHOP / "views.py").read_text() + VIEW)
-    assert mypy(file, tmp_path / "cache").count(" error: ") == 3
+    assert mypy(file, tmp_path / "cache").count(" error: ") == 5
 
 
 @pytest.mark.skipif(not PYRIGHT, reason="pyright is not installed (extra lint)")
@@ -72,4 +74,4 @@ def test_pyright_finds_a_mistake(tmp_path: Path):
     file.write_text((SHOP / "views.py").read_text() + VIEW)
     first = len((SHOP / "views.py").read_text().splitlines())
     lines = {int(each.partition(":")[0]) - first for each in pyright(file, tmp_path)}
-    assert lines >= {3, 4, 5}
+    assert lines >= {3, 4, 5, 6, 7}

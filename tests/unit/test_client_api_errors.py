@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict
 
 from thanksio_connect import exceptions
-from thanksio_connect.client.api_errors import api_error, is_token_refused
+from thanksio_connect.client.api_errors import api_error, invalid_response, is_token_refused
 from thanksio_connect.client.transport import Response
 
 
@@ -49,6 +49,8 @@ SHAPES = [
      exceptions.InvalidRequest, "invalid_request", "", {}),
     (422, {"errors": {"recipients": [{"name": ["Missing."]}, None, 5]}, "code": "Not A Code [x]"},
      exceptions.InvalidRequest, "invalid_request", "Missing.", {"recipients": ["Missing."]}),
+    (422, b'{"errors": ' + b"[" * 5000 + b'"x"' + b"]" * 5000 + b"}",
+     exceptions.InvalidRequest, "invalid_request", "", {}),
     (400, b"[" * 200_000, exceptions.InvalidRequest, "invalid_request", "", {}),
 ]  # fmt: skip
 
@@ -112,3 +114,47 @@ def test_any_answer_becomes_an_error_of_ours(status, body, header):
 def test_a_refused_duplicate_names_what_was_bought_before():
     body = {"message": "Again?", "code": "duplicate_radius_search", "mailing_list_id": 5, "order_id": None}
     assert api_error(answer(409, body)).details == {"mailing_list_id": 5}
+
+
+SECRET = "Ann-0777-SECRET"
+with_secrets = st.recursive(
+    st.just(SECRET) | st.integers(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names | st.just(SECRET), inner, max_size=4),
+    max_leaves=10,
+)
+
+
+@given(st.sampled_from([200, 302, *range(400, 430), 500]), with_secrets, st.integers(0, 300), st.booleans())
+def test_an_error_shows_nothing_of_its_body(status, body, length, is_cut):
+    raw = json.dumps(body).encode()
+    response = answer(status, raw[:length] if is_cut else raw, {"X-Request-Id": f"{SECRET}!", "Retry-After": SECRET})
+    for error in (api_error(response), invalid_response(response)):
+        assert SECRET not in f"{error} {error!r} {error.args} {error.request_id} {error.code} {error.details}"
+        assert error.__cause__ is error.__context__ is None
+
+
+texts = st.text(min_size=1, max_size=20).filter(lambda text: text.strip() and text not in ("failed", "success"))
+lists_of_texts = st.lists(texts, min_size=1, max_size=3)
+by_field = st.dictionaries(st.text(min_size=1, max_size=8), lists_of_texts, min_size=1, max_size=3)
+codes = st.from_regex(r"[a-z][a-z0-9_]{0,30}", fullmatch=True)
+
+
+@given(st.data(), texts, codes)
+def test_the_nine_shapes_whatever_their_words(data, text, code):
+    errors, listed = data.draw(by_field), data.draw(lists_of_texts)
+    joined = " ".join(message for messages in errors.values() for message in messages)
+    shapes = [
+        ({"message": text}, text, {}, None),
+        ({"message": text, "failure": True}, text, {}, None),
+        ({"status": text, "message": text, "failure": True}, text, {}, None),
+        ({"status": text, "message": text, "code": code}, text, {}, code),
+        ({"message": text, "code": code, "mailing_list_id": None, "failure": True}, text, {}, code),
+        ({"status": text, "message": text, "error": text, "errors": listed, "code": code}, text, {"": listed}, code),
+        ({"message": text, "errors": errors, "failure": True}, text, errors, None),
+        ({"errors": errors}, joined, errors, None),
+        ({"status": "failed", "errors": listed}, " ".join(listed), {"": listed}, None),
+    ]
+    for body, message, expected, told in shapes:
+        error = api_error(answer(409, body))
+        assert type(error) is exceptions.Conflict
+        assert (error.message, error.errors, error.code) == (message, expected, told or "conflict")

@@ -115,6 +115,14 @@ def test_a_page_that_comes_again_because_rows_were_added_is_no_fault():
     assert [row["id"] for row in listing] == [9, 9, 8]
 
 
+@pytest.mark.parametrize("total", [10**30, 10**17, 999_999_999, "999999999", -1, True, 1.5])
+def test_a_length_that_can_not_be_true_is_not_told(total):
+    listing = Listing(lambda number: {"data": [{"id": 1}], "meta": {"total": total, "last_page": 1}})
+    assert list(listing) == [{"id": 1}]
+    with pytest.raises(TypeError, match="how many rows"):
+        len(listing)
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
@@ -136,3 +144,20 @@ def test_any_answer_is_a_page_or_an_error_of_ours(body):
         assert "data" not in page.envelope
         assert not page.has_next or page.rows
         assert repr(page).startswith("Page(number=1")
+
+
+@given(st.lists(bodies, min_size=1, max_size=4))
+def test_whatever_the_server_answers_reading_ends(answers):
+    asked = []
+
+    def fetch(number):
+        asked.append(number)
+        return answers[number % len(answers)]
+
+    listing = Listing(fetch)
+    try:
+        list(listing)
+    except ServerError as error:
+        assert error.code in {"invalid_response", "unexpected_page"}
+    assert asked == sorted(set(asked))
+    assert len(asked) <= 2 * len(answers) + 4

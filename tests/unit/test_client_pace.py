@@ -1,9 +1,14 @@
+from datetime import UTC, datetime
+from email.utils import format_datetime
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict
 
 from thanksio_connect.client.rate_limit import Pacer, RateLimit, read_rate_limit
 from thanksio_connect.client.retries import RetryPolicy
-from thanksio_connect.client.transport import Response
+from thanksio_connect.client.transport import LONGEST_RETRY_AFTER_SECONDS, Response, parse_retry_after
 
 
 class Clock:
@@ -106,3 +111,43 @@ def test_the_wait_grows_and_is_bounded():
     policy = RetryPolicy(attempts=1000, longest_wait_seconds=5)
     assert policy.wait_after(4, None) >= 1
     assert policy.wait_after(999, None) <= 5
+
+
+dates = st.sampled_from(
+    ["Sun", "Sunday", ",", " ", "01", "1", "Mar", "-", "2026", "26", "99999", "12:01:30", "25:61:61", ":", "GMT",
+     "+0500", "-0000", "+99999999999", "(comment", "\x00", "0", "T", "Z", "²"]
+)  # fmt: skip
+
+
+@given(st.text(max_size=30) | st.lists(dates, max_size=9).map(" ".join) | st.lists(dates, max_size=9).map("".join))
+def test_any_retry_after_is_a_time_within_the_hour_or_none(text):
+    seconds = parse_retry_after(text, now=datetime(2026, 3, 1, 12, tzinfo=UTC))
+    assert seconds is None or 0 <= seconds <= LONGEST_RETRY_AFTER_SECONDS
+    wait = RetryPolicy().wait_after(1, Response(429, CaseInsensitiveDict({"Retry-After": text})))
+    assert wait is None or 0 < wait <= 10
+
+
+@given(st.integers(0, 10**30), st.sampled_from(["", " ", "\t", "000"]))
+def test_each_number_of_seconds_is_understood(seconds, padding):
+    assert parse_retry_after(f"{padding}{seconds}") == min(seconds, LONGEST_RETRY_AFTER_SECONDS)
+
+
+@given(st.datetimes(datetime(2000, 1, 1), datetime(9000, 1, 1), timezones=st.just(UTC)), st.integers(-9999, 9999))
+def test_each_http_date_is_understood(now, seconds):
+    now = now.replace(microsecond=0)
+    moment = datetime.fromtimestamp(now.timestamp() + seconds, UTC)
+    expected = min(max(seconds, 0), LONGEST_RETRY_AFTER_SECONDS)
+    assert parse_retry_after(format_datetime(moment, usegmt=True), now=now) == expected
+
+
+@given(st.text(max_size=12) | st.integers().map(str), st.text(max_size=12) | st.integers().map(str))
+def test_any_rate_limit_is_whole_numbers_or_none(limit, remaining):
+    read = read_rate_limit(CaseInsensitiveDict({"X-RateLimit-Limit": limit, "X-RateLimit-Remaining": remaining}))
+    if read is not None:
+        told = [number for number in (read.limit, read.remaining) if number is not None]
+        assert told
+        assert all(0 <= number < 10**9 for number in told)
+        pace, clock = pacer()
+        pace.heed(read)
+        pace.wait()
+        assert clock.slept == []

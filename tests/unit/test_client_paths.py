@@ -2,11 +2,12 @@ import re
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from hypothesis import given
+import requests
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from thanksio_connect.client.paths import fill, loggable
-from thanksio_connect.client.urls import join_api_url
+from thanksio_connect.client.urls import is_loopback, is_secure_url, join_api_url
 
 API = "https://api.thanks.io/api/v2"
 TRACK = "/orders/{order_id}/track"
@@ -79,3 +80,39 @@ def test_a_hidden_slash_is_refused(path):
 )
 def test_a_path_in_the_log_has_no_ids_and_no_query(path, shown):
     assert loggable(path) == shown
+
+
+pieces = st.sampled_from(
+    ["https://", "HTTPS://", "http://", "//", "/", "\\", "..", ".", "%2e%2E", "%2f", "%5C", "@", ":443", ":80", "#",
+     "?", ";", "api.thanks.io", "API.THANKS.IO", "evil.example", "/api/v2", "/api/v2x", "orders", "\t", "\r\n",
+     "[::1]", "１", "。", "℀"]
+)  # fmt: skip
+
+
+@given(st.lists(pieces, max_size=9).map("".join) | st.text(max_size=20))
+@example("https://api.thanks.io/api/v2/../../admin")
+@example("https://api.thanks.io:443/api/v2/orders")
+def test_what_requests_would_send_stays_below_the_api(text):
+    try:
+        url = join_api_url(API, text)
+    except ValueError:
+        return
+    sent = urlsplit(requests.Request("GET", url).prepare().url)
+    assert (sent.scheme, sent.hostname, sent.port or 443) == ("https", "api.thanks.io", 443)
+    assert (sent.username, sent.password, sent.fragment) == (None, None, "")
+    assert f"{sent.path}/".startswith("/api/v2/")
+    assert not {".", ".."} & set(unquote(unquote(sent.path)).split("/"))
+
+
+@given(st.text(max_size=40))
+def test_a_path_in_the_log_is_words_and_gaps(text):
+    shown = loggable(f"/{text}")
+    assert re.fullmatch(r"(/([a-z-]+|\{\})?)*", shown)
+
+
+@given(st.text(max_size=30) | st.lists(pieces, max_size=6).map("".join))
+def test_any_text_is_a_secure_url_or_not(text):
+    if is_secure_url(text):
+        parts = urlsplit(text)
+        assert parts.scheme == "https" or is_loopback(parts.hostname)
+        assert "@" not in parts.netloc

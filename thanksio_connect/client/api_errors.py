@@ -34,6 +34,7 @@ _CLASSES: dict[int, type[APIError]] = {
     422: InvalidRequest,
     429: RateLimited,
 }
+_DEEPEST = 20  # a body may be nested deeper than Python can call
 _CODE = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
@@ -113,15 +114,12 @@ def _errors(value: object) -> dict[str, list[str]]:
     return {name: messages for name, messages in flat.items() if messages}
 
 
-def _texts(value: object) -> Iterator[str]:
+def _texts(value: object, depth: int = 0) -> Iterator[str]:
     if isinstance(value, str):
         yield value
-    elif isinstance(value, list):
-        for item in value:
-            yield from _texts(item)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _texts(item)
+    elif isinstance(value, list | dict) and depth < _DEEPEST:
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts(item, depth + 1)
 
 
 def _request_id(response: Response) -> str | None:

@@ -18,6 +18,7 @@ from ..exceptions import ServerError
 Row = TypeVar("Row")
 
 MAX_PAGES = 100_000
+LARGEST_TOTAL = 100_000_000
 _MAX_REPEATS = 3
 
 
@@ -120,10 +121,12 @@ def read_page(body: Any, number: int) -> Page[Any]:
 
 
 def _number(value: object) -> int | None:
-    """thanks.io writes some numbers as text."""
+    """thanks.io writes some numbers as text. ``list()`` reserves memory by ``len()``, so not any number is believed."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 9:
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value if 0 <= value <= LARGEST_TOTAL else None
 
 
 class _Repeats:

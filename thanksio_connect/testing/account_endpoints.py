@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from thanksio_connect.testing import api_shapes as shapes
+from thanksio_connect.testing.page_shapes import bare_page, page
 from thanksio_connect.testing.provider import Provider
 from thanksio_connect.testing.records import RequestRecord
 from thanksio_connect.testing.replies import Reply, json_reply
@@ -60,7 +61,7 @@ class AccountEndpoints:
         rows = self._of(record, kind)
         if kind == "mailing-lists" and not self.rows[kind]:
             rows = [shapes.mailing_list(record.user_id)]
-        body = shapes.page(record, rows)
+        body = page(*asked(record), rows)
         return json_reply(body | {"can_manage_webhooks": True} if kind == "webhooks" else body)
 
     def _list_all(self, record: RequestRecord, kind: str) -> Reply:
@@ -71,7 +72,8 @@ class AccountEndpoints:
         if missing:
             return _invalid(record, missing)
         base = shapes.NEW_ROWS.get(kind) or shapes.mailing_list(record.user_id)
-        return json_reply(self._add(record, kind, base | _body(record)), 201)
+        row = self._add(record, kind, base | _body(record))
+        return json_reply(shapes.created_mailing_list(row) if kind == "mailing-lists" else row, 201)
 
     def _get(self, record: RequestRecord, kind: str, row_id: str) -> Reply:
         row = self._find(record, kind, row_id)
@@ -119,7 +121,7 @@ class AccountEndpoints:
         if self._find(record, "mailing-lists", list_id) is None:
             return _not_found(record)
         rows = [row for row in self._of(record, "recipients") if str(row["mailing_list_id"]) == list_id]
-        return json_reply(shapes.bare_page(record, rows))
+        return json_reply(bare_page(*asked(record, scheme="http"), rows))
 
     def _buy_radius_search(self, record: RequestRecord) -> Reply:
         fields = _body(record)
@@ -163,21 +165,26 @@ class AccountEndpoints:
         return datetime.fromtimestamp(self._provider.clock(), UTC)
 
 
+def asked(record: RequestRecord, scheme: str = "https") -> tuple[str, Mapping[str, str]]:
+    """A list's URL, ``http://`` in one example of thanks.io's, and the query."""
+    return f"{scheme}://api.thanks.io{record.path}", record.query
+
+
 def _body(record: RequestRecord) -> Row:
     return record.json if isinstance(record.json, dict) else {}
 
 
 def _not_found(record: RequestRecord) -> Reply:
     record.outcome = "not_found"
-    return json_reply({"message": "Not Found"}, 404)
+    return json_reply(shapes.NOT_FOUND, 404)
 
 
 def _no_list(record: RequestRecord) -> Reply:
     record.outcome = "rejected"
-    return json_reply({"message": "Mailing List Does Not Exist"}, 400)
+    return json_reply(shapes.NO_MAILING_LIST, 400)
 
 
 def _invalid(record: RequestRecord, missing: list[str]) -> Reply:
     record.outcome = "rejected"
     errors = {name: [f"The {name.replace('_', ' ')} field is required."] for name in missing}
-    return json_reply({"message": "The given data was invalid.", "errors": errors, "failure": True}, 422)
+    return json_reply(shapes.invalid(errors), 422)

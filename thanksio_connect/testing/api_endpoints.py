@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from thanksio_connect.testing import api_shapes as shapes
-from thanksio_connect.testing.account_endpoints import AccountEndpoints
+from thanksio_connect.testing.account_endpoints import AccountEndpoints, asked
 from thanksio_connect.testing.api_shapes import Order
+from thanksio_connect.testing.page_shapes import page
 from thanksio_connect.testing.provider import Provider
 from thanksio_connect.testing.records import RequestRecord
 from thanksio_connect.testing.replies import Reply, json_reply
@@ -65,14 +66,14 @@ class APIEndpoints:
             return self._limited(json_reply(shapes.PUBLIC[path]))
         if not self.provider.is_live(record.access_token or "") or self._kind(record) != "access":
             record.outcome = "unauthenticated"
-            return json_reply({"message": "Unauthenticated."}, 401)
+            return json_reply(shapes.UNAUTHENTICATED, 401)
         record.outcome = "ok"
         for method, pattern, view in self._routes:
             match = pattern.fullmatch(path)
             if match and method == record.method:
                 return self._limited(view(record, *match.groups()))
         record.outcome = "not_found"
-        return self._limited(json_reply({"message": "Not Found"}, 404))
+        return self._limited(json_reply(shapes.NOT_FOUND, 404))
 
     def _kind(self, record: RequestRecord) -> str | None:
         token = self.provider.find(record.access_token or "")
@@ -94,7 +95,7 @@ class APIEndpoints:
             return problem
         if fields.get("preview") is True:
             previews = ["https://cdn.thanks.io/preview/front.png", "https://cdn.thanks.io/preview/back.png"]
-            return json_reply({"success": True, "code": 200, "message": "OK", "data": {"previews": previews}})
+            return json_reply(shapes.preview(previews))
         return json_reply(self._order(record, mailer, fields))
 
     def _order(self, record: RequestRecord, mailer: str, fields: dict[str, Any]) -> Order:
@@ -115,7 +116,7 @@ class APIEndpoints:
 
     def _list_orders(self, record: RequestRecord) -> Reply:
         mine = [shapes.listed(order) for order in self.orders if str(order["user_id"]) == record.user_id]
-        return json_reply(shapes.page(record, mine[::-1]))
+        return json_reply(page(*asked(record), mine[::-1]))
 
     def _track(self, record: RequestRecord, order_id: str) -> Reply:
         order, problem = self._own_order(record, order_id)
@@ -126,7 +127,7 @@ class APIEndpoints:
         return (
             problem
             if problem is not None
-            else json_reply(shapes.page(record, self._items_of.get(order["id"], []), "per_page"))
+            else json_reply(page(*asked(record), self._items_of.get(order["id"], []), "per_page"))
         )
 
     def _replay(self, record: RequestRecord, order_id: str) -> Reply:
@@ -167,9 +168,9 @@ class APIEndpoints:
                 if str(order["user_id"]) == record.user_id:
                     return order, None
                 record.outcome = "not_owner"
-                return {}, json_reply({"status": "failed", "errors": ["Unauthorized"]}, 401)
+                return {}, json_reply(shapes.NOT_YOURS, 401)
         record.outcome = "not_found"
-        return {}, json_reply({"message": "Not Found"}, 404)
+        return {}, json_reply(shapes.NOT_FOUND, 404)
 
     def _check(self, record: RequestRecord) -> tuple[dict[str, Any], Reply | None]:
         fields = record.json if isinstance(record.json, dict) else {}
@@ -177,5 +178,4 @@ class APIEndpoints:
             return fields, None
         record.outcome = "rejected"
         errors = {"recipients": ["The recipients field is required when mailing list ids is not present."]}
-        body = {"message": "The given data was invalid.", "errors": errors, "failure": True}
-        return fields, json_reply(body, 422)
+        return fields, json_reply(shapes.invalid(errors), 422)

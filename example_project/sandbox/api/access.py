@@ -12,6 +12,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 from oauth2_provider.oauth2_backends import get_oauthlib_core
 
+from thanksio_connect.testing import api_shapes
+
 View = Callable[..., HttpResponse]
 WINDOW_SECONDS = 60
 
@@ -25,12 +27,12 @@ def endpoint(*methods: str) -> Callable[[View], View]:
         def guarded(request: HttpRequest, **kwargs: str) -> HttpResponse:
             is_valid, oauth_request = get_oauthlib_core().verify_request(request, scopes=[])
             if not is_valid:
-                return JsonResponse({"message": "Unauthenticated."}, status=401)
+                return JsonResponse(api_shapes.UNAUTHENTICATED, status=401)
             request.user = oauth_request.user
             request.client = oauth_request.client
             remaining = _spend(request.user.pk)
             if remaining < 0:
-                response: HttpResponse = JsonResponse({"message": "Too Many Attempts."}, status=429)
+                response: HttpResponse = JsonResponse(api_shapes.TOO_MANY, status=429)
                 response["Retry-After"] = str(WINDOW_SECONDS - int(time.time()) % WINDOW_SECONDS)
             elif request.method not in methods:
                 response = method_not_allowed(request, *methods)

@@ -9,23 +9,9 @@ from typing import Any
 
 from example_project.sandbox.api import catalogue
 from example_project.sandbox.models import MailingList
+from thanksio_connect.testing import api_shapes
 
 METADATA_LIMIT_BYTES = 8192
-RECIPIENT_FIELDS = (
-    *(
-        "name",
-        "company",
-        "address",
-        "address2",
-        "city",
-        "province",
-        "postal_code",
-        "country",
-        "email",
-        "phone",
-    ),
-    *(f"custom{number}" for number in range(1, 11)),
-)
 AUDIENCES = ("recipients", "mailing_list_ids", "radius_search")
 
 
@@ -85,7 +71,7 @@ def parse_body(raw: bytes) -> dict[str, Any]:
 
 
 def invalid(errors: Mapping[str, list[str]]) -> Refused:
-    return Refused(422, {"message": "The given data was invalid.", "errors": dict(errors), "failure": True})
+    return Refused(422, api_shapes.invalid(errors))
 
 
 def read_postcard(user: Any, raw: bytes) -> Postcard:
@@ -154,7 +140,7 @@ def _from_lists(user: Any, ids: Any) -> Iterable[dict[str, Any]]:
     wanted = {pk for pk in ids if type(pk) is int} if isinstance(ids, list) else set()
     lists = MailingList.objects.filter(user=user, pk__in=wanted)
     if not isinstance(ids, list) or len(lists) != len(ids):
-        raise Refused(400, {"message": "Mailing List Does Not Exist"})
+        raise Refused(400, api_shapes.NO_MAILING_LIST)
     return [_known(recipient) for mailing_list in lists for recipient in mailing_list.recipients]
 
 
@@ -163,7 +149,7 @@ def _is_choice(value: Any, choices: Mapping[Any, Any]) -> bool:
 
 
 def _known(recipient: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: recipient.get(name) for name in RECIPIENT_FIELDS}
+    return {name: recipient.get(name) for name in api_shapes.RECIPIENT_FIELDS}
 
 
 def _country(recipient: Mapping[str, Any]) -> str:

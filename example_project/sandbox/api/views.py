@@ -12,8 +12,8 @@ from django.views.decorators.csrf import csrf_exempt
 from example_project.sandbox.api import catalogue, mailer, shapes
 from example_project.sandbox.api.access import endpoint, method_not_allowed
 from example_project.sandbox.models import MailingList, Order, OrderItem
+from thanksio_connect.testing import api_shapes, page_shapes
 
-DEFAULT_PAGE_SIZE = 25
 ITEM_PAGE_LIMIT = 100
 
 
@@ -42,7 +42,7 @@ def mailing_lists(request: HttpRequest) -> HttpResponse:
         qrcode_url=str(body.get("qrcode_url") or "")[:500],
         api_key=secrets.token_hex(16),
     )
-    return JsonResponse(shapes.created_mailing_list(row), status=201)
+    return JsonResponse(api_shapes.created_mailing_list(shapes.mailing_list(row)), status=201)
 
 
 @endpoint("POST")
@@ -55,7 +55,7 @@ def postcard(request: HttpRequest, kind: str) -> HttpResponse:
         return JsonResponse(shapes.estimate(request.user, asked))
     if asked.fields.get("preview"):
         previews = [_front_image(request, asked), catalogue.image_url(request, catalogue.BACK_IMAGE)]
-        return JsonResponse({"success": True, "code": 200, "message": "OK", "data": {"previews": previews}})
+        return JsonResponse(api_shapes.preview(previews))
     return JsonResponse(shapes.full_order(_create_order(request, asked)))
 
 
@@ -81,8 +81,7 @@ def order_items(request: HttpRequest, pk: str) -> HttpResponse:
         message = f"The per page field must be between 1 and {ITEM_PAGE_LIMIT}."
         return JsonResponse({"errors": {"per_page": [message]}}, status=422)
     rows = order.items.select_related("order").order_by("pk")
-    chosen, envelope = shapes.page(request, rows, int(raw), int(raw))
-    return JsonResponse({"data": [shapes.order_item(item) for item in chosen], **envelope})
+    return _paged(request, [shapes.order_item(item) for item in rows], "per_page")
 
 
 @endpoint("PUT")
@@ -101,16 +100,7 @@ def handwriting_styles(request: HttpRequest) -> HttpResponse:
     """Public, as at thanks.io: a wrong token makes no difference."""
     if request.method != "GET":
         return method_not_allowed(request, "GET")
-    styles = [
-        {
-            "handwriting_style_id": pk,
-            "sample": catalogue.image_url(request, catalogue.BACK_IMAGE),
-            "name": name,
-            "type": kind,
-        }
-        for pk, (name, kind) in catalogue.HANDWRITING_STYLES.items()
-    ]
-    return JsonResponse({"data": styles})
+    return JsonResponse({"data": [shapes.handwriting_style(request, pk) for pk in catalogue.HANDWRITING_STYLES]})
 
 
 @endpoint("GET")
@@ -120,25 +110,21 @@ def image_templates(request: HttpRequest) -> HttpResponse:
 
 @csrf_exempt
 def not_found(request: HttpRequest) -> HttpResponse:
-    return JsonResponse({"message": "Not Found"}, status=404)
+    return JsonResponse(api_shapes.NOT_FOUND, status=404)
 
 
-def _paged(request: HttpRequest, rows: list[dict[str, Any]]) -> HttpResponse:
-    """``per_page`` comes back as a string when it was asked for: so does thanks.io."""
-    raw = request.GET.get("items_per_page", "")
-    is_usable = raw.isdecimal() and len(raw) < 5 and int(raw) > 0
-    size = int(raw) if is_usable else DEFAULT_PAGE_SIZE
-    chosen, envelope = shapes.page(request, rows, size, raw if is_usable else size)
-    return JsonResponse({"data": chosen, **envelope})
+def _paged(request: HttpRequest, rows: list[dict[str, Any]], size_name: str = "items_per_page") -> HttpResponse:
+    url = request.build_absolute_uri(request.path)
+    return JsonResponse(page_shapes.page(url, request.GET.dict(), rows, size_name))
 
 
 def _own_order(request: HttpRequest, pk: str) -> Order | HttpResponse:
     """The caller's order; else 404, or thanks.io's 401 for somebody else's."""
     order = Order.objects.filter(pk=pk).first()
     if order is None:
-        return JsonResponse({"message": "Not Found"}, status=404)
+        return JsonResponse(api_shapes.NOT_FOUND, status=404)
     if order.user_id != request.user.pk:
-        return JsonResponse({"status": "failed", "errors": ["Unauthorized"]}, status=401)
+        return JsonResponse(api_shapes.NOT_YOURS, status=401)
     return order
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
-from .mailing_lists import RecordTypes
+from .mailing_lists import MailRecordTypes
 from .shapes import RecipientFields
 
 
@@ -32,7 +32,7 @@ class RadiusSearch(TypedDict, total=False):
     preview: bool
     address: str
     record_count: int
-    record_types: RecordTypes
+    record_types: MailRecordTypes
     include_condos: bool
     append_data: bool
     use_property_owner: bool

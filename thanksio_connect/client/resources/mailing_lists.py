@@ -10,11 +10,9 @@ from ..listing import Listing
 from .resource import Resource
 from .shapes import Deleted, MailingList, Recipient
 
-RecordTypes = Literal[
+MailRecordTypes = Literal[
     "all",
     "likelytomove",
-    "apartmentcomplex",
-    "likelytodownsize",
     "likelytorefi",
     "absenteeowner",
     "highnetworth",
@@ -31,6 +29,9 @@ RecordTypes = Literal[
     "onlybusinesses",
     "newbusiness",
 ]
+"""What the radius search of a mail piece takes."""
+RecordTypes = Literal[MailRecordTypes, "apartmentcomplex", "likelytodownsize"]
+"""What a bought radius search takes."""
 
 
 class BoughtRadiusSearch(TypedDict):
