@@ -21,6 +21,7 @@ E017  ``THANKSIO_PREPARE_SESSION`` names no function
 E020  ``LOGIN_URL`` names no URL of the project
 E021  ``THANKSIO_STYLESHEET`` is malformed
 E022  ``THANKSIO_REVOKE_URL`` is malformed or plain http
+E023  ``THANKSIO_WEBHOOKS_URL`` is malformed or plain http
 W001  ``THANKSIO_CLIENT_ID`` is not set
 W002  ``THANKSIO_CLIENT_SECRET`` is not set
 W003  ``thanksio_connect.urls`` is not included
@@ -35,6 +36,7 @@ W012  ``django.contrib.sessions`` or its middleware is missing
 W013  the callback stands inside ``i18n_patterns()``, and ``THANKSIO_REDIRECT_URI`` is not set
 W014  the callback's path has captured parts, and ``THANKSIO_REDIRECT_URI`` is not set
 W015  (``--database``) the app's tables are missing
+W016  ``THANKSIO_WEBHOOKS_URL`` does not lead to ``thanksio_connect.webhook_urls``
 ====  ========================================================================================
 """
 
@@ -76,6 +78,7 @@ _SETTINGS = (
     ("prepare_session", "E017"),
     ("stylesheet", "E021"),
     ("revoke_url", "E022"),
+    ("webhooks_url", "E023"),
 )
 _MISSING = {"client_id": "W001", "client_secret": "W002"}
 
