@@ -12,9 +12,12 @@ from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
 import pytest
+from asgiref.sync import async_to_sync
 from cryptography.fernet import Fernet
 from django.db import connection as database
 from django.db import connections, transaction
+from django.test import AsyncClient
+from django.views.debug import ExceptionReporter
 
 from tests.settings import DATABASE
 from thanksio_connect import signals
@@ -27,7 +30,9 @@ from thanksio_connect.exceptions import (
 )
 from thanksio_connect.fields import utc_now
 from thanksio_connect.flows import webhooks as flow
+from thanksio_connect.flows.disconnect import disconnect
 from thanksio_connect.flows.old_events import WEBHOOKS_KEPT_FOR, delete_old_events
+from thanksio_connect.flows.reencrypt import reencrypt_all
 from thanksio_connect.models import ConnectionTokens, ReceivedWebhook, ThanksIOConnection
 from thanksio_connect.testing import FakeThanksIO
 from thanksio_connect.views.webhooks import MAX_BYTES
@@ -204,6 +209,15 @@ class TestRegistration:
         assert not {row["url"] for row in registered(thanksio)} & set(urls)
         assert thanksio.send_webhook() == [200]
 
+    def test_a_new_key_takes_the_address_along(self, thanksio, connection, settings):
+        connection.receive_webhooks(TYPES)
+        rows, new = [dict(row) for row in registered(thanksio)], Fernet.generate_key().decode()
+        settings.FIELD_ENCRYPTION_KEY = [new, settings.FIELD_ENCRYPTION_KEY]
+        assert reencrypt_all().reencrypted == 1
+        settings.FIELD_ENCRYPTION_KEY = new
+        ThanksIOConnection.objects.get().receive_webhooks(TYPES)
+        assert registered(thanksio) == rows
+
     def test_what_can_not_be_registered_is_said(self, thanksio, connection, settings):
         with pytest.raises(ValueError, match=r"no webhook of the type 'order\.paused'"):
             connection.receive_webhooks(["order.paused"])
@@ -278,6 +292,16 @@ class TestReceiving:
         finally:
             signals.webhook_received.disconnect(be_slow)
 
+    @several_sessions
+    def test_a_lock_on_the_connection_does_not_keep_thanksio_waiting(self, thanksio, connection):
+        connection.receive_webhooks(TYPES)
+        with transaction.atomic():
+            ThanksIOConnection.objects.select_for_update().get()
+            ConnectionTokens.objects.select_for_update().get()
+            began = time.monotonic()
+            assert thanksio.send_webhook() == [200]
+            assert time.monotonic() - began < 2
+
     def test_a_receiver_that_raises_harms_nobody(self, thanksio, connection, heard, caplog):
         def fail(**kwargs):
             raise RuntimeError("of the project")
@@ -308,6 +332,37 @@ class TestReceiving:
         assert thanksio.send_webhook() == [404]
         assert len(heard) == 1
         assert ReceivedWebhook.objects.count() == 0
+
+
+class TestTheEnd:
+    def test_disconnecting_deletes_them_at_thanksio(self, thanksio, connection):
+        theirs = connection.api.webhooks.create(url="https://crm.example/in/", type="scans.scan_update", verb="get")
+        connection.receive_webhooks(TYPES)
+        disconnect(ThanksIOConnection.objects.get())
+        assert registered(thanksio) == [theirs]
+        assert not ThanksIOConnection.objects.exists()
+
+    def test_a_rollback_deletes_none(self, thanksio, connection):
+        connection.receive_webhooks(TYPES)
+        with transaction.atomic():
+            disconnect(ThanksIOConnection.objects.get())
+            transaction.set_rollback(True)
+        assert len(registered(thanksio)) == len(TYPES)
+
+    def test_thanksio_is_not_asked_without_webhooks(self, thanksio, connection):
+        disconnect(connection)
+        assert thanksio.api_requests() == []
+
+    @pytest.mark.parametrize("fault", [{"status": 503}, {"status": 401, "body": {"message": "Unauthenticated."}}])
+    def test_a_failure_is_logged_and_harms_nothing(self, thanksio, connection, caplog, fault):
+        connection.receive_webhooks(TYPES)
+        before = len(thanksio.requests)
+        thanksio.next_api("/webhooks", **fault)
+        disconnect(connection)
+        assert not ThanksIOConnection.objects.exists()
+        assert len(thanksio.requests) == before + 1
+        events = [each.thanksio_event for each in caplog.records if each.name == "thanksio_connect"]
+        assert events == ["webhooks.not_deleted"]
 
 
 class TestFetch:
@@ -437,6 +492,38 @@ def test_the_log_has_neither_the_address_nor_personal_data(thanksio, connection,
     assert "John Doe" not in text
     assert "Secret" not in text
     assert path.split("/")[-2] not in text
+
+
+async def _posted(path):
+    client = AsyncClient()
+    answers = [await client.post(path, {"event_type": "test"}, "application/json") for _ in range(2)]
+    return [answer.status_code for answer in answers] + [(await client.post(path, "{", "application/json")).status_code]
+
+
+def test_under_asgi(thanksio, connection, heard, caplog):
+    connection.receive_webhooks(TYPES)
+    path = urlsplit(registered(thanksio)[0]["url"]).path
+    caplog.clear()
+    assert async_to_sync(_posted)(path) == [200, 200, 400]
+    assert len(heard) == 1
+    assert path not in caplog.text
+    assert "/thanksio/webhooks/***/" in caplog.text
+
+
+def test_a_failure_of_ours_reports_no_address(thanksio, connection, client, monkeypatch, caplog):
+    connection.receive_webhooks(TYPES)
+    path = urlsplit(registered(thanksio)[0]["url"]).path
+    monkeypatch.setattr(ReceivedWebhook, "save", lambda *args, **kwargs: 1 / 0)
+    body = {"event_type": "test", "data": {"recipient.name": "Secret"}}
+    assert client.post(path, body, "application/json").status_code == 503
+    [ours] = [each for each in caplog.records if each.name == "thanksio_connect" and each.levelname == "ERROR"]
+    assert (ours.thanksio_event, ours.thanksio_code) == ("webhook.not_noted", "ZeroDivisionError")
+    [logged] = [each for each in caplog.records if each.name == "django.request"]
+    report = ExceptionReporter(logged.request, *(logged.exc_info or (None, None, None)))
+    for text in (report.get_traceback_html(), report.get_traceback_text()):
+        assert "/thanksio/webhooks/***/" in text
+        assert path.split("/")[-2] not in text
+        assert "Secret" not in text
 
 
 def test_a_webhook_that_thanksio_can_not_deliver_is_told_to_the_test(thanksio, connection):

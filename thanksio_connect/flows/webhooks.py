@@ -1,4 +1,4 @@
-"""Receive an event of thanks.io: whose it is, whether it is the first of its id, and who is told.
+"""Receive an event of thanks.io: whose it is, whether it is the first of its id, and who is told; and the end of it.
 
 thanks.io sends at least once and waits for the answer. So a row says that an event has arrived, and the project is told
 after the answer, by whoever has inserted the row.
@@ -11,17 +11,26 @@ import hmac
 import logging
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from django.db import DatabaseError, IntegrityError, InterfaceError, router, transaction
+from django.views.decorators.debug import sensitive_variables
 
 from .. import signals
+from ..client.api import RetryPolicy, ThanksIOClient
+from ..client.tokens import Secret
+from ..client.transport import Transport, TransportConfig
+from ..conf import app_settings
 from ..models import ConnectionTokens, ReceivedWebhook, ThanksIOConnection
 from ..records import record
 from ..webhooks import WebhookEvent
-from ..webhooks.address import digest
+from ..webhooks.address import Address, digest
+from ..webhooks.registration import register
+from .account import AsItIs
 
 # So many rows of a connection are kept, about: an address that has become known must not fill the disk.
 KEPT, EVERY = 20_000, 256
+_TIME_BUDGET = TransportConfig(connect_timeout_seconds=1.0, read_timeout_seconds=2.0)
 
 Later = Callable[[Callable[[], None]], object]
 
@@ -54,6 +63,35 @@ def take(connection: ThanksIOConnection, event: WebhookEvent, later: Later) -> b
     except IntegrityError:
         return False
     return True
+
+
+@sensitive_variables()
+def end(tokens: ConnectionTokens, user_id: Any) -> None:
+    """Delete the webhooks of a connection that is gone: else thanks.io goes on sending its recipients' addresses.
+
+    Never raises, and asks once: the user waits.
+    """
+    try:
+        client = ThanksIOClient(
+            api_url=app_settings.api_url,
+            transport=Transport(_TIME_BUDGET),
+            tokens=AsItIs(Secret(tokens.access_token.reveal())),
+            retries=RetryPolicy(attempts=1),
+        )
+        register(client.webhooks, [], Address(Secret(tokens.webhook_token.reveal())), "")
+    except Exception as error:  # noqa: BLE001 - the connection is removed, whatever this is
+        code = str(getattr(error, "code", "")) or type(error).__name__
+        record(
+            logging.WARNING,
+            "webhooks.not_deleted",
+            "The webhooks of connection %s, which was disconnected, are perhaps not deleted at thanks.io (%s). They "
+            "get a 404; the user can remove them in the thanks.io dashboard.",
+            tokens.connection_id,
+            code,
+            connection_id=tokens.connection_id,
+            user_id=user_id,
+            code=code,
+        )
 
 
 def _tell(connection: ThanksIOConnection, event: WebhookEvent, row: ReceivedWebhook) -> None:

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib.auth.decorators import login_not_required
-from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_variables
 
+from ..client.interruption import is_interruption
 from ..flows.webhooks import connection_at, take
 from ..models import ThanksIOConnection
 from ..records import record
@@ -68,7 +68,9 @@ def receive_webhook(request: HttpRequest, token: str = "", **captured: Any) -> H
     except _Refused as refused:
         _log_refusal(refused)
         return AnswerFirst(refused.status, **refused.headers)
-    except (DatabaseError, InterfaceError) as error:
+    except Exception as error:  # a report of it would show the frames that hold the address
+        if is_interruption(error):
+            raise
         name = type(error).__name__
         text = "A webhook of thanks.io could not be noted (%s): thanks.io was told to send it again."
         record(logging.ERROR, "webhook.not_noted", text, name, code=name)
