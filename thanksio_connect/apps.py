@@ -24,5 +24,6 @@ class ThanksIOConnectConfig(AppConfig):
         register(checks_surroundings.check_login, checks.TAG)
         register(checks_surroundings.check_users_and_sessions, checks.TAG)
         register(checks_surroundings.check_one_callback, checks.TAG)
+        register(checks_surroundings.check_webhooks, checks.TAG)
         register(checks_surroundings.check_tables, Tags.database)
         register(checks.check_deployment, checks.TAG, deploy=True)

@@ -24,6 +24,7 @@ E022  ``THANKSIO_REVOKE_URL`` is malformed or plain http
 E023  ``THANKSIO_BEARER_TOKEN`` is malformed
 E024  ``THANKSIO_PRODUCT_NAME`` is malformed
 E025  ``THANKSIO_SENT_ORDERS_KEPT_DAYS`` is malformed or not positive
+E026  ``THANKSIO_WEBHOOKS_URL`` is malformed or plain http
 W001  ``THANKSIO_CLIENT_ID`` is not set
 W002  ``THANKSIO_CLIENT_SECRET`` is not set
 W003  ``thanksio_connect.urls`` is not included
@@ -38,6 +39,7 @@ W012  ``django.contrib.sessions`` or its middleware is missing
 W013  the callback stands inside ``i18n_patterns()``, and ``THANKSIO_REDIRECT_URI`` is not set
 W014  the callback's path has captured parts, and ``THANKSIO_REDIRECT_URI`` is not set
 W015  (``--database``) the app's tables are missing
+W016  ``THANKSIO_WEBHOOKS_URL`` does not lead to ``thanksio_connect.webhook_urls``
 ====  ========================================================================================
 """
 
@@ -82,6 +84,7 @@ _SETTINGS = (
     ("bearer_token", "E023"),
     ("product_name", "E024"),
     ("sent_orders_kept_days", "E025"),
+    ("webhooks_url", "E026"),
 )
 _MISSING = {"client_id": "W001", "client_secret": "W002"}
 

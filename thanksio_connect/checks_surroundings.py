@@ -10,7 +10,7 @@ from django.apps import apps
 from django.core.checks import CheckMessage, Error, Warning
 from django.db import connections, router
 from django.shortcuts import resolve_url
-from django.urls import NoReverseMatch, get_script_prefix, is_valid_path
+from django.urls import NoReverseMatch, Resolver404, get_script_prefix, is_valid_path, resolve
 from django.utils.module_loading import import_string
 from django.utils.translation import get_language
 
@@ -136,6 +136,32 @@ def check_one_callback(**kwargs: Any) -> list[CheckMessage]:
             )
         )
     return found
+
+
+def check_webhooks(**kwargs: Any) -> list[CheckMessage]:
+    """thanks.io sends events to what was registered: it would get a 404 for each, and nobody would be told."""
+    try:
+        url = app_settings.webhooks_url
+    except ThanksIOConfigurationError:  # E026
+        return []
+    if not url or not project_setting("ROOT_URLCONF") or _receives_webhooks(urlsplit(url).path):
+        return []
+    return [
+        Warning(
+            "THANKSIO_WEBHOOKS_URL does not lead to thanksio_connect.webhook_urls: thanks.io's events get a 404.",
+            hint='Add path("thanksio/webhooks/", include("thanksio_connect.webhook_urls")) to the root URLconf, and '
+            "set THANKSIO_WEBHOOKS_URL to the absolute URL of that place.",
+            id="thanksio_connect.W016",
+        )
+    ]
+
+
+def _receives_webhooks(path: str) -> bool:
+    path = "/" + path.removeprefix(get_script_prefix()).strip("/")
+    try:
+        return resolve(f"{path.rstrip('/')}/token/").app_names[-1:] == ["thanksio_webhooks"]
+    except Resolver404:
+        return False
 
 
 def _captured(places: Iterable[Mount]) -> list[str]:

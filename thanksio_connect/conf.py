@@ -173,6 +173,11 @@ class AppSettings:
         return name
 
     @property
+    def webhooks_url(self) -> str:
+        """The absolute URL at which ``thanksio_connect.webhook_urls`` is included; empty: none."""
+        return _url("THANKSIO_WEBHOOKS_URL", "") if _text("THANKSIO_WEBHOOKS_URL") else ""
+
+    @property
     def scopes(self) -> tuple[str, ...]:
         """Scopes to ask for; thanks.io documents none."""
         value = _lookup("THANKSIO_SCOPES", lambda text: [item.strip() for item in text.split(",") if item.strip()], ())

@@ -10,6 +10,9 @@ row is gone. ``reconnect_required`` comes when thanks.io no longer accepts the g
 A renewal for which thanks.io was asked ends in one of three: ``tokens_refreshed``, ``refresh_failed`` (it will be tried
 again, or the configuration is wrong) or ``reconnect_required``. Each of these has ``outcome`` (``refreshed``, or the
 failure's code) and ``duration_seconds`` (from the request to thanks.io until the outcome was stored).
+
+``webhook_received`` has ``event`` (see :mod:`thanksio_connect.webhooks`): a hint, once for each event, in no
+order. It comes once the event is noted and thanks.io has its answer.
 """
 
 from django.dispatch import Signal
@@ -24,3 +27,5 @@ tokens_refreshed = Signal()
 refresh_failed = Signal()
 #: thanks.io no longer accepts the grant: the owner has to connect again. Has ``outcome`` and ``duration_seconds``.
 reconnect_required = Signal()
+#: thanks.io has sent an event to this connection's own address. Has ``event``.
+webhook_received = Signal()

@@ -55,6 +55,7 @@ def test_missing_credentials_are_named_with_where_to_find_them(settings, name, c
         ("PREPARE_SESSION", "no.such.function", "E017"),
         ("PREPARE_SESSION", "django.conf.settings.SECRET_KEY", "E017"),
         ("PREPARE_SESSION", 5, "E017"),
+        ("WEBHOOKS_URL", "http://shop.example/", "E026"),
     ],
 )
 def test_malformed_settings_are_named(name, value, check_id):
@@ -166,5 +167,5 @@ def test_documented_ids_are_unique_and_the_ones_in_use():
     documented = re.findall(r"^([EW]\d{3}) ", checks.__doc__, re.MULTILINE)
     assert len(documented) == len(set(documented))
     used = {check_id for _name, check_id in checks._SETTINGS} | set(checks._MISSING.values())
-    around = {"E020", "W010", "W011", "W012", "W013", "W014", "W015"}  # checks_surroundings
+    around = {"E020", "W010", "W011", "W012", "W013", "W014", "W015", "W016"}  # checks_surroundings
     assert used | around | {"E016", "W003", "W004", "W005", "W006", "W007", "W008"} == set(documented)

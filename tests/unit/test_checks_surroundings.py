@@ -9,7 +9,7 @@ from django.conf.urls.i18n import i18n_patterns
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.core.checks import Error, Warning
 from django.db import connections
-from django.urls import include, path, re_path
+from django.urls import get_script_prefix, include, path, re_path, set_script_prefix
 
 from thanksio_connect import checks_surroundings as checks
 
@@ -135,3 +135,31 @@ def test_quotes_that_docker_keeps(settings, monkeypatch, quote, name):
     assert "is in quotes" in found.msg
     assert name in found.msg
     assert "s3cr3t" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("url", "urlconf", "expected"),
+    [
+        ("", "tests.urls", []),
+        ("https://shop.example/thanksio/webhooks/", "tests.webhook_project_urls", []),
+        ("https://shop.example/thanksio/webhooks", "tests.webhook_project_urls", []),
+        ("https://shop.example/thanksio/webhooks/", "tests.urls", ["thanksio_connect.W016"]),
+        ("https://shop.example/", "tests.webhook_project_urls", ["thanksio_connect.W016"]),
+        ("https://shop.example/thanksio/", "tests.webhook_project_urls", ["thanksio_connect.W016"]),
+        ("http://shop.example/", "tests.urls", []),  # E026
+    ],
+)
+def test_webhooks_that_would_get_a_404_are_told(settings, url, urlconf, expected):
+    settings.THANKSIO_WEBHOOKS_URL, settings.ROOT_URLCONF = url, urlconf
+    assert [message.id for message in checks.check_webhooks()] == expected
+
+
+def test_a_site_below_a_prefix_is_found(settings):
+    settings.THANKSIO_WEBHOOKS_URL = "https://shop.example/shop/thanksio/webhooks/"
+    settings.ROOT_URLCONF = "tests.webhook_project_urls"
+    before = get_script_prefix()
+    set_script_prefix("/shop/")
+    try:
+        assert checks.check_webhooks() == []
+    finally:
+        set_script_prefix(before)

@@ -25,6 +25,7 @@ SAID_DEFAULTS = {
     "THANKSIO_CONNECTED_URL": "the status page",
     "THANKSIO_DISCONNECTED_URL": "the status page",
     "THANKSIO_REVOKE_URL": "none",
+    "THANKSIO_WEBHOOKS_URL": "none",
     "THANKSIO_PREPARE_SESSION": "none",
     "THANKSIO_BEARER_TOKEN": "none",
     "THANKSIO_PRODUCT_NAME": "none",
@@ -205,7 +206,7 @@ def test_the_reference_has_every_signal_with_its_arguments():
 
     assert set(rows) == in_the_code
     said = {name for arguments in rows.values() for name in arguments}
-    assert said == {"created", "account_changed", "outcome", "duration_seconds"}
+    assert said == {"created", "account_changed", "outcome", "duration_seconds", "event"}
     for name in said:
         assert f"``{name}``" in signals.__doc__
 
@@ -268,7 +269,8 @@ def test_every_template_is_documented_with_its_blocks():
 
 
 @pytest.mark.parametrize(
-    "name", ["connected", "disconnected", "tokens_refreshed", "refresh_failed", "reconnect_required"]
+    "name",
+    ["connected", "disconnected", "tokens_refreshed", "refresh_failed", "reconnect_required", "webhook_received"],
 )
 def test_every_signal_is_documented(name):
     assert hasattr(signals, name)

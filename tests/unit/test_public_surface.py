@@ -1,13 +1,14 @@
 """The names that users type. Removing or renaming one breaks their code: this test has to be changed on purpose."""
 
 import inspect
+from dataclasses import fields
 from importlib import resources
 
 import pytest
 from django.template import engines
 from django.urls import reverse
 
-from thanksio_connect import exceptions, models, signals, testing
+from thanksio_connect import exceptions, models, signals, testing, webhooks
 from thanksio_connect.client.api import ThanksIOClient
 from thanksio_connect.client.listing import Listing, Page
 from thanksio_connect.client.resources.recipients import CreatedRecipients
@@ -91,6 +92,7 @@ def test_the_signals():
         "reconnect_required",
         "refresh_failed",
         "tokens_refreshed",
+        "webhook_received",
     }
 
 
@@ -99,6 +101,7 @@ def test_the_models():
         "AuthorizationRequest",
         "ConnectionEvent",
         "ConnectionTokens",
+        "ReceivedWebhook",
         "SentOrder",
         "Sweep",
         "ThanksIOConnection",
@@ -132,6 +135,8 @@ def test_the_models():
         "status",
         "token_type",
         "version",
+        "webhook_digest",
+        "webhook_token",
     }
     assert ThanksIOConnection._meta.get_field("user").remote_field.related_name == "thanksio_connection"
 
@@ -145,6 +150,11 @@ def test_the_models():
         (ThanksIOConnection.send_once, "(self, key)"),
         (ThanksIOConnection.find_order, "(self, key, *, sub_account_id=None)"),
         (ThanksIOConnection.disconnect, "(self)"),
+        (ThanksIOConnection.receive_webhooks, "(self, types, *, url='')"),
+        (
+            testing.ThanksIOServer.send_webhook,
+            "(self, event_type='order.status_update', data=None, *, user_id=None, event_id=None)",
+        ),
         (models.ThanksIOConnectionManager.connected, "(self)"),
         (models.ThanksIOConnectionManager.due, "(self)"),
         (models.ThanksIOConnectionManager.needing_reconnect, "(self)"),
@@ -194,6 +204,19 @@ def test_the_api_client():
     ]
 
 
+def test_the_events_of_webhooks():
+    names = "OrderItemDelivered OrderItemEvent OrderItemStatusUpdate OrderStatusUpdate ScanUpdate WebhookEvent"
+    assert set(webhooks.__all__) == set(names.split())
+    assert {field.name for field in fields(webhooks.WebhookEvent)} == {
+        "connection",
+        "data",
+        "event_id",
+        "event_type",
+        "sent_at",
+    }
+    assert "fetch" in public(webhooks.WebhookEvent)
+
+
 def test_the_template_tags():
     assert set(register.tags) == {
         "thanksio_connect_button",
@@ -215,6 +238,10 @@ def test_the_template_tags():
 )
 def test_the_url_names(name, path):
     assert reverse(f"thanksio_connect:{name}") == path
+
+
+def test_the_url_name_of_webhooks():
+    assert reverse("thanksio_webhooks:receive", "tests.webhook_project_urls", ["token"]) == "/thanksio/webhooks/token/"
 
 
 def test_the_testing_package():
@@ -245,6 +272,7 @@ PUBLIC = [
     CreatedRecipients,
     TokenSet,
     *(getattr(testing, name) for name in testing.__all__),
+    *(getattr(webhooks, name) for name in webhooks.__all__),
 ]
 
 

@@ -23,8 +23,8 @@ _TIME_BUDGET = TransportConfig(connect_timeout_seconds=1.0, read_timeout_seconds
 _USER_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
-class _NewToken:
-    """The token as it came; a refused one is not renewed."""
+class AsItIs:
+    """A token as it is; a refused one is not renewed."""
 
     def __init__(self, token: Secret) -> None:
         self._token = token
@@ -46,7 +46,7 @@ def find_thanksio_user_id(token_set: TokenSet, user_id: Any = None) -> str:
         client = ThanksIOClient(
             api_url=app_settings.api_url,
             transport=Transport(_TIME_BUDGET),
-            tokens=_NewToken(Secret(token_set.access_token)),
+            tokens=AsItIs(Secret(token_set.access_token)),
             retries=RetryPolicy(attempts=1),
         )
         return _first_user_id(client.get("/mailing-lists/", params={"items_per_page": 1}))

@@ -1,4 +1,4 @@
-"""Remove a connection, and tell thanks.io that its tokens are no longer needed (RFC 7009).
+"""Remove a connection, and tell thanks.io that its webhooks and tokens are no longer needed (RFC 7009).
 
 thanks.io documents no revocation endpoint. Where there is one, ``THANKSIO_REVOKE_URL`` names it, and it is asked once
 the row is gone. Whatever it answers, the connection is removed.
@@ -19,6 +19,7 @@ from ..exceptions import ThanksIOConfigurationError
 from ..fields import LazySecret
 from ..models import ConnectionTokens, ThanksIOConnection
 from ..records import record
+from . import webhooks
 from .status import connection_of
 
 # The user waits, and the connection is removed already.
@@ -35,11 +36,14 @@ def disconnect_user(user: Any) -> bool:
 
 
 def disconnect(connection: ThanksIOConnection) -> None:
-    """Remove the connection; after the commit, send the signal and ask for the revocation of its tokens."""
+    """Remove the connection; after the commit, send the signal, end its webhooks and ask for its tokens' revocation."""
     using = router.db_for_write(ThanksIOConnection, instance=connection)
-    tokens = _newest_tokens(connection, using) if is_revoked_at_thanksio() else None
+    tokens = _newest_tokens(connection, using)
+    is_revoked = is_revoked_at_thanksio()
     connection.disconnect()
-    if tokens is not None:
+    if tokens is not None and tokens.webhook_digest:
+        transaction.on_commit(partial(webhooks.end, tokens, connection.user_id), using=using)
+    if tokens is not None and is_revoked:
         transaction.on_commit(partial(_revoke, tokens, connection.user_id), using=using)
 
 

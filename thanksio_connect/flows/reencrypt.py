@@ -11,6 +11,7 @@ from ..fields import LazySecret
 from ..models import ConnectionTokens
 
 PAGE_SIZE = 200
+_COLUMNS = ("access_token", "refresh_token", "webhook_token")
 
 
 @dataclass
@@ -31,7 +32,7 @@ def reencrypt_all() -> Summary:
         last = page[-1].pk
         for tokens in page:
             try:
-                fresh = {name: _reencrypted(getattr(tokens, name)) for name in ("access_token", "refresh_token")}
+                fresh = {name: _reencrypted(getattr(tokens, name)) for name in _COLUMNS}
             except TokenUndecryptable:
                 summary.undecryptable += 1
                 continue

@@ -41,9 +41,7 @@ def forget_sent_orders() -> int:
                 break
     except (DatabaseError, InterfaceError) as error:
         name = type(error).__name__
-        record(
-            logging.WARNING, "send_once.not_forgotten", "Old keys of send_once() stay (%s).", name, code=name
-        )
+        record(logging.WARNING, "send_once.not_forgotten", "Old keys of send_once() stay (%s).", name, code=name)
     if forgotten:
         words = "Keys of send_once() removed, whose orders were sent long ago: %d."
         record(logging.INFO, "send_once.forgotten", words, forgotten, count=forgotten)

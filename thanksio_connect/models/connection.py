@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -21,6 +21,7 @@ from ..client.asynchronous import AsyncThanksIOClient
 from ..client.order_book import checked_key
 from ..client.order_search import has_id, has_key, search
 from ..client.resources.shapes import Order
+from ..client.resources.webhooks import WebhookType
 from ..client.send_once import Once, SendOnce
 from ..client.tokens import Secret
 from ..client.transport import Transport
@@ -31,6 +32,8 @@ from ..records import record
 from ..refresh import doors, history
 from ..refresh.history import Kind
 from ..refresh.token_row import Status
+from ..webhooks.address import address_of, base_url
+from ..webhooks.registration import register, wanted_types
 from .manager import ThanksIOConnectionManager
 from .order_book import OrderBook
 from .tokens import ConnectionTokens
@@ -207,6 +210,34 @@ class ThanksIOConnection(models.Model):
         entry = OrderBook(self).look_up(checked_key(key))
         matches, since = (has_key(key), None) if entry is None else (has_id(entry.id), entry.began_at)
         return search(self.api.orders, matches, since=since, sub_account_id=sub_account_id)
+
+    def receive_webhooks(self, types: Iterable[WebhookType], *, url: str = "") -> None:
+        """Let thanks.io send these types of events to this connection's own address, and no others.
+
+        Registers what is missing, updates what points elsewhere and deletes what is no longer wanted; an empty list
+        ends all. Other webhooks of the account stay. May be called again at any time. ``url`` is where
+        ``thanksio_connect.webhook_urls`` is included, if that is not ``THANKSIO_WEBHOOKS_URL``. Raises ``ValueError``
+        for a type that thanks.io does not document, ``ThanksIOConfigurationError``, ``Forbidden`` without a paid plan,
+        and what else a call of ``api`` raises: then call it again, it goes on where it stood.
+        """
+        wanted, base = wanted_types(types), base_url(url)
+        changes = register(self.api.webhooks, wanted, address_of(self._tokens_to_use()), base)
+        if changes:
+            record(
+                logging.INFO,
+                "webhooks.registered",
+                "thanks.io connection %s of user %s: %s webhooks created, %s updated, %s deleted.",
+                self.pk,
+                self.user_id,
+                changes.created,
+                changes.updated,
+                changes.deleted,
+                connection_id=self.pk,
+                user_id=self.user_id,
+                created=changes.created,
+                updated=changes.updated,
+                deleted=changes.deleted,
+            )
 
 
 class _Bearer:

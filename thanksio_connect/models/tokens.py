@@ -79,6 +79,11 @@ class ConnectionTokens(models.Model):
     last_refreshed_at: models.DateTimeField[datetime | None, datetime | None] = UTCDateTimeField(
         _("last refreshed at"), null=True, blank=True, editable=False
     )
+    # The address for webhooks (see thanksio_connect.webhooks.address), which a reconnect keeps.
+    webhook_token: LazySecret = EncryptedTokenField(_("webhook token"), editable=False, blank=True, default="")
+    webhook_digest: models.CharField[str | None, str | None] = models.CharField(
+        _("webhook digest"), max_length=64, null=True, blank=True, editable=False, unique=True
+    )
 
     class Meta:
         verbose_name = _("tokens of a thanks.io connection")

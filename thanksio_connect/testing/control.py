@@ -35,6 +35,7 @@ class Control:
             "next_token": lambda **options: server.next_token(**options).label,
             "next_api": lambda **options: server.next_api(**options).label,
             "next_authorize": lambda **options: server.next_authorize(**options).label,
+            "send_webhook": server.send_webhook,
             "clear_faults": server.faults.clear,
             "deny": server.deny,
             "allow": server.allow,

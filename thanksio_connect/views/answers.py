@@ -7,6 +7,7 @@ from functools import wraps
 from typing import Any
 
 from django.contrib import messages
+from django.db import connections, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.utils.cache import patch_cache_control, patch_vary_headers
 from django.utils.functional import Promise
@@ -53,6 +54,13 @@ def signed_in(view: View) -> View:
         return HttpResponseRedirect(target)
 
     return wrapper
+
+
+def outside_transactions(view: View) -> View:
+    """``ATOMIC_REQUESTS`` off on every database: what thanks.io has given must not vanish with a rollback."""
+    for alias in connections:
+        view = transaction.non_atomic_requests(using=alias)(view)
+    return view
 
 
 def visitor(request: HttpRequest) -> Any:

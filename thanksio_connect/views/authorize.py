@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
-from django.db import connections, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect, JsonResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
@@ -22,7 +21,7 @@ from ..flows.callback import Answer, Outcome, Unfinished, find_open_request, fin
 from ..flows.code_exchange import Interrupted
 from ..flows.response import AuthorizationResponse, hide_query, take_response
 from ..flows.status import connection_of, name_of
-from .answers import View, own_page, signed_in, tell, visitor, wants_json
+from .answers import outside_transactions, own_page, signed_in, tell, visitor, wants_json
 from .problems import problem_response
 
 
@@ -64,14 +63,7 @@ def _send_to_thanksio(request: HttpRequest, next_url: str) -> HttpResponse:
     return response
 
 
-def _outside_transactions(view: View) -> View:
-    """``ATOMIC_REQUESTS`` off on every database: the new tokens must not vanish with a rollback."""
-    for alias in connections:
-        view = transaction.non_atomic_requests(using=alias)(view)
-    return view
-
-
-@_outside_transactions
+@outside_transactions
 @login_not_required
 @own_page
 def callback(request: HttpRequest) -> HttpResponse:
