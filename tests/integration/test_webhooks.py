@@ -221,6 +221,9 @@ class TestRegistration:
     def test_what_can_not_be_registered_is_said(self, thanksio, connection, settings):
         with pytest.raises(ValueError, match=r"no webhook of the type 'order\.paused'"):
             connection.receive_webhooks(["order.paused"])
+        for url in ("http://shop.example/hooks/", "shop.example/hooks/"):
+            with pytest.raises(ValueError, match="url must be an absolute https"):
+                connection.receive_webhooks(TYPES, url=url)
         thanksio.next_api("/webhooks", status=403, body={"message": "Unauthorized"})
         with pytest.raises(Forbidden):
             connection.receive_webhooks(TYPES)

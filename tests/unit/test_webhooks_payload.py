@@ -129,6 +129,11 @@ def test_an_event_without_an_id_is_known_by_its_body():
     assert first.event_id.startswith("sha256:")
 
 
+def test_ids_that_begin_alike_are_not_the_same():
+    first, other = (parse(body_of("test", {}, event_id="x" * 5000 + end)) for end in "ab")
+    assert first.event_id != other.event_id
+
+
 def test_an_event_shows_no_personal_data():
     data = DATA["order_item.delivered"] | {"order_item.failure": "gone", "order.metadata": {"who": "Secret"}}
     shown = repr(parse(body_of("order_item.delivered", data)))

@@ -217,8 +217,8 @@ class ThanksIOConnection(models.Model):
         Registers what is missing, updates what points elsewhere and deletes what is no longer wanted; an empty list
         ends all. Other webhooks of the account stay. May be called again at any time. ``url`` is where
         ``thanksio_connect.webhook_urls`` is included, if that is not ``THANKSIO_WEBHOOKS_URL``. Raises ``ValueError``
-        for a type that thanks.io does not document, ``ThanksIOConfigurationError``, ``Forbidden`` without a paid plan,
-        and what else a call of ``api`` raises: then call it again, it goes on where it stood.
+        for a type that thanks.io does not document and for plain http, ``ThanksIOConfigurationError``, ``Forbidden``
+        without a paid plan, and what else a call of ``api`` raises: then call it again, it goes on where it stood.
         """
         wanted, base = wanted_types(types), base_url(url)
         changes = register(self.api.webhooks, wanted, address_of(self._tokens_to_use()), base)

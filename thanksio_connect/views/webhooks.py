@@ -15,6 +15,7 @@ from ..client.interruption import is_interruption
 from ..flows.webhooks import connection_at, take
 from ..models import ThanksIOConnection
 from ..records import record
+from ..webhooks import WebhookEvent
 from ..webhooks.payload import KNOWN_TYPES, MalformedPayload, parse
 from .answers import outside_transactions
 
@@ -100,7 +101,7 @@ def _receive(request: HttpRequest, token: str, response: AnswerFirst) -> None:
 
 
 @sensitive_variables()
-def _parsed(request: HttpRequest, connection: ThanksIOConnection) -> Any:
+def _parsed(request: HttpRequest, connection: ThanksIOConnection) -> WebhookEvent:
     """Read the body, within its limit, and make an event of it."""
     if request.content_type != "application/json":
         raise _Refused(415, "not_json", connection)
@@ -134,14 +135,15 @@ def hide_address(request: HttpRequest, token: str) -> None:
     """Take the token out of the request: Django logs a refusal with its path, and error reports show it."""
     if not token:
         return
-    request.path, request.path_info = (each.replace(token, "***") for each in (request.path, request.path_info))
+    part, mask = f"/{token}/", "/***/"
+    request.path, request.path_info = request.path.replace(part, mask), request.path_info.replace(part, mask)
     for name in _ADDRESSES:
         if name in request.META:
-            request.META[name] = str(request.META[name]).replace(token, "***")
+            request.META[name] = str(request.META[name]).replace(part, mask)
     if request.resolver_match is not None:
         request.resolver_match.kwargs = {**request.resolver_match.kwargs, "token": "***"}
         request.resolver_match.captured_kwargs = request.resolver_match.kwargs  # type: ignore[attr-defined]
     scope = getattr(request, "scope", None)
     if isinstance(scope, dict):  # ASGI
-        scope["path"] = str(scope.get("path", "")).replace(token, "***")
-        scope["raw_path"] = bytes(scope.get("raw_path") or b"").replace(token.encode(), b"***")
+        scope["path"] = str(scope.get("path", "")).replace(part, mask)
+        scope["raw_path"] = bytes(scope.get("raw_path") or b"").replace(part.encode(), mask.encode())

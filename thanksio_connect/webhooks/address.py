@@ -19,6 +19,7 @@ from django.db import connections, models, router, transaction
 from django.views.decorators.debug import sensitive_variables
 
 from ..client.tokens import Secret
+from ..client.urls import is_secure_url
 from ..conf import app_settings
 from ..exceptions import NotConnected, ThanksIOConfigurationError, TokenUndecryptable
 from ..fields import sealed
@@ -52,7 +53,12 @@ def digest(token: str) -> str:
 
 
 def base_url(url: str) -> str:
-    """Where ``thanksio_connect.webhook_urls`` is included. Raises ThanksIOConfigurationError if nothing says so."""
+    """Where ``thanksio_connect.webhook_urls`` is included. Raises ThanksIOConfigurationError if nothing says so.
+
+    Raises ``ValueError`` for a ``url`` that is plain http: the token and the recipients' addresses go there.
+    """
+    if url and not is_secure_url(url):
+        raise ValueError("url must be an absolute https:// URL (plain http only to localhost, 127.0.0.0/8 or [::1]).")
     if base := url or app_settings.webhooks_url:
         return base
     raise ThanksIOConfigurationError(

@@ -28,16 +28,16 @@ class MalformedPayload(ValueError):
 def parse(body: bytes, connection: Any = None) -> WebhookEvent:
     """Return the body's event. Raises :class:`MalformedPayload`.
 
-    An event without an id of its own gets one from its body, so that the same body is the same event.
+    An event without a usable id of its own gets one from its body, so that the same body is the same event.
     """
     envelope = _envelope(body)
     event_type, event_id = envelope["event_type"], envelope.get("event_id")
-    if not isinstance(event_id, str) or not event_id:
+    if not isinstance(event_id, str) or not 0 < len(event_id) <= _MAX_LENGTH:
         event_id = f"sha256:{hashlib.sha256(body).hexdigest()}"
     data = envelope.get("data")
     data = data if isinstance(data, dict) else {}
     common: Fields = {
-        "event_id": event_id[:_MAX_LENGTH],
+        "event_id": event_id,
         "event_type": event_type,
         "sent_at": _moment(envelope.get("timestamp")),
         "data": data,

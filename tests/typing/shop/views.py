@@ -17,6 +17,7 @@ from thanksio_connect.client.tokens import TokenSet
 from thanksio_connect.exceptions import NotConnected, OutcomeUnknown, ReconnectRequired, ThanksIOError
 from thanksio_connect.models import ConnectionTokens, ThanksIOConnection
 from thanksio_connect.testing import FakeThanksIO, Fault, ThanksIOServer
+from thanksio_connect.webhooks import OrderItemEvent, OrderStatusUpdate, WebhookEvent
 
 
 @login_required
@@ -81,11 +82,29 @@ def tell_the_owner(sender: type[ThanksIOConnection], connection: ThanksIOConnect
     connection.user.email_user("Reconnect", "thanks.io needs you.")
 
 
+@receiver(signals.webhook_received)
+def move_the_timeline(
+    sender: type[ThanksIOConnection], connection: ThanksIOConnection, event: WebhookEvent, **kwargs: Any
+) -> None:
+    if isinstance(event, OrderStatusUpdate):
+        stats: int = event.fetch()["stats"]["delivered"]
+        assert stats >= 0
+    elif isinstance(event, OrderItemEvent):
+        failure: str | None = event.fetch()["failure"]
+        assert failure != event.recipient.get("name")
+
+
+def listen(connection: ThanksIOConnection) -> None:
+    connection.receive_webhooks(["order.status_update", "order_item.delivered"])
+
+
 def a_test(user: User) -> None:
     with FakeThanksIO() as thanksio, thanksio.override_settings():
         connection = thanksio.connect(user)
         fault: Fault = thanksio.next_token(lose_reply="after")
         count: int = thanksio.count("refresh_token")
+        statuses: list[int] = thanksio.send_webhook("order_item.delivered", {"order.id": 17})
+        assert statuses == []
         server: ThanksIOServer = thanksio
         assert count == 0
         assert server.live_pair(connection.tokens.access_token.reveal())
