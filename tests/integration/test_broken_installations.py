@@ -531,7 +531,8 @@ def half_of_a_backup(it):
 
 
 @pytest.fixture
-def installation(settings, monkeypatch, thanksio, user, client_of, caplog, authority) -> Iterator[Installation]:
+def installation(thanksio, settings, monkeypatch, user, client_of, caplog, authority) -> Iterator[Installation]:
+    """``settings`` after ``thanksio``, whose own override must be undone last."""
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
