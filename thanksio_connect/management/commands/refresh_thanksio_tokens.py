@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper
-from django.db import DatabaseError, InterfaceError, ProgrammingError
+from django.db import DatabaseError, InterfaceError
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -22,6 +22,7 @@ from ...flows.bulk import BulkRefresh
 from ...flows.outcome import Summary
 from ...flows.selection import Selection
 from ...flows.sweep import SweptElsewhere
+from ...refresh import database_facts as facts
 from ..arguments import duration, positive, rate, workers
 from ..refresh_report import RefreshReport
 from ..signals import stopping_on_signals
@@ -32,7 +33,7 @@ UNWRITABLE = (OSError, ValueError, AttributeError)
 
 def database_problem(error: Exception) -> str:
     """What to do about a database that fails: never its text, which may hold values."""
-    if isinstance(error, ProgrammingError) or "no such" in str(error):
+    if facts.is_old_schema(error):
         return _("The tables of thanksio_connect are missing or old. Run manage.py migrate; nothing was renewed.")
     return _(
         "The database can't be used (%(error)s). Look at DATABASES and at the server; connections that were not "
