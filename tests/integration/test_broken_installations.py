@@ -515,7 +515,7 @@ def an_access_that_was_taken_away(it):
     it.renew()
 
 
-@named(doctor, "Last failures: no_refresh_token 1.")
+@named(status, "no_refresh_token 1")
 @named(admin, "thanks.io gave no token to renew this connection with.")
 def no_refresh_token(it):
     it.tokens(refresh_token="", status="reconnect_required", last_error_code="no_refresh_token")

@@ -67,7 +67,8 @@ class Command(BaseCommand):
     help = (
         "Renews the thanks.io tokens that are due (a third of their lifetime is left), so that nobody is interrupted. "
         "Run it every few minutes, on several machines too: one run works at a time, the others say so and end. "
-        "It names those that it could not renew (-v 2: all), by user and connection. "
+        "It names those that it could not renew (-v 2: all), by user and connection; with -v 0 it is "
+        "silent while all is well. "
         "Exit status: 0 all well; 1 some connections need attention, or nothing of what was due was renewed; "
         "2 nothing could be done (configuration)."
     )
@@ -100,6 +101,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Parse, run, print."""
         self.is_json = options["json"]
+        self.is_silent = not options["verbosity"]
         self.report = RefreshReport(
             self._write, is_json=self.is_json, is_terminal=self.stdout.isatty(), verbosity=options["verbosity"]
         )
@@ -168,7 +170,7 @@ class Command(BaseCommand):
             count = summary.remaining
             words = ngettext("%(count)d connection would be renewed.", "%(count)d connections would be renewed.", count)
             self._write(words % {"count": count})
-        else:
+        elif note or not self.is_silent:
             words = _(
                 "refreshed %(refreshed)d, skipped %(skipped)d, transient failures %(transient)d, "
                 "reconnect required %(reconnect_required)d, undecryptable %(undecryptable)d, remaining %(remaining)d"
