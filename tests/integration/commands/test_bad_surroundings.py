@@ -1,8 +1,10 @@
 """Each command with a database that is down, no tables, a wrong key, no secret, a closed pipe ends with a sentence."""
 
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ COMMANDS = {
     "openmetrics": ["thanksio_status", "--openmetrics"],
     "import": ["import_thanksio_connections", "--from", "table", "--table", "auth_user"],
     "reencrypt": ["reencrypt_thanksio_tokens"],
+    "refresh": ["refresh_thanksio_tokens"],
 }
 NOWHERE = {f"THANKSIO_{name}_URL": "http://127.0.0.1:9/" for name in ("AUTHORIZE", "TOKEN", "API")}
 
@@ -64,8 +67,9 @@ def test_a_file_that_can_not_be_opened(command, tmp_path):
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+@pytest.mark.parametrize("command", [COMMANDS[name] for name in COMMANDS if name != "refresh"])
 def test_a_server_that_is_down(command, tmp_path):
+    """A sweep waits longer for a server: tests/integration/flows/test_refresh_thanksio_tokens.py has it."""
     pytest.importorskip("psycopg", reason="needs PostgreSQL's driver")
     down = {"THANKSIO_TEST_DATABASE": "postgres", "POSTGRES_PORT": str(free_port()), "THANKSIO_TEST_SQLITE_FILE": ""}
     result = run(command, tmp_path, **down)
@@ -78,11 +82,12 @@ def test_a_server_that_is_down(command, tmp_path):
 def test_no_tables(command, tmp_path):
     result = run(command, tmp_path)
     assert result.returncode == 2
-    assert "Run manage.py migrate." in result.stdout + result.stderr
+    assert "Run manage.py migrate" in result.stdout + result.stderr
     assert "Traceback" not in result.stderr
+    assert "trying again" not in result.stderr
 
 
-@pytest.mark.parametrize("command", [COMMANDS[name] for name in ("doctor", "import", "reencrypt")])
+@pytest.mark.parametrize("command", [COMMANDS[name] for name in ("doctor", "import", "reencrypt", "refresh")])
 @pytest.mark.parametrize("key", ["None", "'short'"])
 def test_no_key(command, key, migrated):
     result = run(command, migrated, setup=f"settings.FIELD_ENCRYPTION_KEY = {key}")
@@ -97,10 +102,20 @@ def test_counting_needs_neither_key_nor_secret(command, migrated):
     assert run(command, migrated, setup=setup).returncode == 0
 
 
-def test_no_secret(migrated):
-    result = run(COMMANDS["doctor"], migrated, setup="settings.THANKSIO_CLIENT_SECRET = ''")
+@pytest.mark.parametrize("command", [COMMANDS["doctor"], COMMANDS["refresh"]])
+def test_no_secret(command, migrated):
+    result = run(command, migrated, setup="settings.THANKSIO_CLIENT_SECRET = ''")
     assert result.returncode == 2
-    assert "THANKSIO_CLIENT_SECRET is not set." in result.stdout
+    assert "THANKSIO_CLIENT_SECRET is not set." in result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_somebody_else_has_the_database_locked(migrated):
+    with closing(sqlite3.connect(migrated / "db.sqlite3", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        result = run(COMMANDS["doctor"], migrated, setup="settings.DATABASES['default']['OPTIONS'] = {'timeout': 0.5}")
+    assert "A row could not be claimed just now: somebody has it locked." in result.stdout
+    assert "Traceback" not in result.stderr
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
@@ -129,6 +144,9 @@ def test_a_key_that_fits_nothing_is_status_1_for_reencrypt_and_2_for_the_doctor(
         f"settings.FIELD_ENCRYPTION_KEY = {Fernet.generate_key().decode()!r}"
     )
     assert run(COMMANDS["reencrypt"], migrated, setup=setup).returncode == 1
+    result = run([*COMMANDS["refresh"], "--user", "alice"], migrated, setup=setup)
+    assert (result.returncode, "Traceback" in result.stderr) == (1, False)
+    assert "alice (connection 1): not renewed: FIELD_ENCRYPTION_KEY does not fit (undecryptable)" in result.stdout
     result = run(COMMANDS["doctor"], migrated, setup=setup)
     assert result.returncode == 2
     assert "Put that one back." in result.stdout
