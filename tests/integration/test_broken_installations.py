@@ -463,6 +463,8 @@ def too_many_requests(it):
 @named(command, "The tables of thanksio_connect are missing or old. Run manage.py migrate")
 @named(status, "The tables of thanksio_connect are missing or old. Run manage.py migrate")
 def no_tables(it):
+    if database.vendor == "mysql":
+        pytest.skip("there a table's new name ends the test's transaction")
     tables = ("thanksio_connect_connectiontokens", "thanksio_connect_sweep")
     with database.cursor() as cursor:
         for table in tables:
