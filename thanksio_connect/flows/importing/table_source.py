@@ -57,7 +57,7 @@ class TableSource:
         """None for a view, and for a key of several columns."""
         connection = self._connection()
         with connection.cursor() as cursor:
-            columns = connection.introspection.get_primary_key_columns(cursor, self.table) or ()
+            columns: list[str] = list(connection.introspection.get_primary_key_columns(cursor, self.table) or ())
         return columns[0] if len(columns) == 1 else None
 
     def _page(self, fields: list[str], offset: int, key: str | None) -> list[tuple[Any, ...]]:
