@@ -177,9 +177,8 @@ def load_settings(changed: dict[str, Any], block: Block) -> None:
         task = getattr(tasks, entry["task"].removeprefix("thanksio_connect."))
         assert task.name == entry["task"]
         assert set(entry.get("kwargs", {})) <= set(task.run.__code__.co_varnames)
-    changed.pop(
-        "LOGGING", None
-    )  # Django 6.1 applies it for good; tests/unit/test_docs_log_records.py does, and undoes it
+    # Django 6.1 would apply it for good: tests/unit/test_docs_log_records.py does, and undoes it.
+    changed.pop("LOGGING", None)
     prepare = changed.pop("THANKSIO_PREPARE_SESSION", "")
     assert "prepare" in prepare or not prepare
     csp = "django.middleware.csp.ContentSecurityPolicyMiddleware"
