@@ -27,7 +27,7 @@ author = "The thanksio_connect authors"
 copyright = author
 release = metadata["metadata"]["version"]
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "diagrams"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "diagrams", "terminal"]
 myst_heading_anchors = 3
 myst_enable_extensions = ["colon_fence"]
 autodoc_member_order = "bysource"

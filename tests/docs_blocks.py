@@ -3,8 +3,8 @@
 A block may be preceded by a comment that says what it is. ``<!-- file: PATH -->``, ``<!-- append: PATH -->`` and
 ``<!-- story: NAME -->`` belong to the quickstart, ``<!-- command: NAME -->`` to ``.ci/readme.py``.
 ``<!-- run by: TEST -->`` names a test that looks closer than those for all pages. ``<!-- needs: Django 6.0 -->``,
-``<!-- template: NAME -->`` (which one of the app's it overrides), ``<!-- output: COMMAND -->`` and
-``<!-- formula: … -->`` say how the block is run.
+``<!-- template: NAME -->`` (which one of the app's it overrides) and ``<!-- formula: … -->`` say how the block is run.
+``{terminal}`` is no block of code: tests/integration/test_docs_terminals.py compares it with what the command prints.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from thanksio_connect.testing.__main__ import _parser as standin_parser
 
 _SEPARATORS = {"&&", "||", ";", "|", "&", "\n"}
 # Programs of the shell and of others, whose arguments are not ours to judge.
-_OTHERS = {"echo", "set", ".", "mv", "ruff", "mypy", "lint-imports", "django-admin", "tox"}
+_OTHERS = {"echo", "set", ".", "mv", "ruff", "mypy", "lint-imports", "django-admin", "tox", "systemctl"}
 _OTHER_MODULES = {"venv", "django"}
 # Their settings are none of the tests'.
 _OTHER_COMMANDS = {"demo": "example_project"}
@@ -55,7 +55,7 @@ def check(words: list[str]) -> None:
         words = words[1:]
     if not words:
         return
-    program = Path(words[0]).name
+    program = Path(words[0]).name or words[0]
     if program in _PROGRAMS:
         _PROGRAMS[program](words[1:])
     elif program not in _OTHERS:

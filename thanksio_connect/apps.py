@@ -17,6 +17,7 @@ class ThanksIOConnectConfig(AppConfig):
     def ready(self) -> None:
         """Called by Django once all apps are loaded."""
         register(checks.check_settings, checks.TAG)
+        register(checks.check_names, checks.TAG)
         register(checks.check_encryption_key, checks.TAG)
         register(checks.check_urls, checks.TAG)
         register(checks.check_content_security_policy, checks.TAG)
@@ -25,5 +26,6 @@ class ThanksIOConnectConfig(AppConfig):
         register(checks_surroundings.check_users_and_sessions, checks.TAG)
         register(checks_surroundings.check_one_callback, checks.TAG)
         register(checks_surroundings.check_webhooks, checks.TAG)
+        register(checks_surroundings.check_redirect_uri, checks.TAG)
         register(checks_surroundings.check_tables, Tags.database)
         register(checks.check_deployment, checks.TAG, deploy=True)

@@ -39,7 +39,9 @@ W012  ``django.contrib.sessions`` or its middleware is missing
 W013  the callback stands inside ``i18n_patterns()``, and ``THANKSIO_REDIRECT_URI`` is not set
 W014  the callback's path has captured parts, and ``THANKSIO_REDIRECT_URI`` is not set
 W015  (``--database``) the app's tables are missing
-W016  ``THANKSIO_WEBHOOKS_URL`` does not lead to ``thanksio_connect.webhook_urls``
+W016  a setting's name looks like a misspelt one of the app's
+W017  ``THANKSIO_REDIRECT_URI`` is not the callback's address
+W018  ``THANKSIO_WEBHOOKS_URL`` does not lead to ``thanksio_connect.webhook_urls``
 ====  ========================================================================================
 """
 
@@ -54,7 +56,7 @@ from django.shortcuts import resolve_url
 from django.urls import NoReverseMatch
 
 from .client.deadline import holds as deadline_holds
-from .conf import app_settings, project_setting
+from .conf import app_settings, misspelt_names, project_setting
 from .encryption_key import encryption_keys
 from .exceptions import ThanksIOConfigurationError
 from .flows.mount import mounts
@@ -104,6 +106,18 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
     if not any(message.id == "thanksio_connect.E010" for message in found):
         found += _check_read_timeout()
     return found
+
+
+def check_names(**kwargs: Any) -> list[CheckMessage]:
+    """A misspelt setting is ignored, and the default used instead. The project's own names are its business."""
+    return [
+        Warning(
+            f"{name} is no setting of thanksio_connect, and is ignored.",
+            hint=f"{meant} is one, and is not set. Is that what you mean?",
+            id="thanksio_connect.W016",
+        )
+        for name, meant in misspelt_names()
+    ]
 
 
 def check_encryption_key(**kwargs: Any) -> list[CheckMessage]:

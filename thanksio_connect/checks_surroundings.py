@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,13 +11,13 @@ from django.apps import apps
 from django.core.checks import CheckMessage, Error, Warning
 from django.db import connections, router
 from django.shortcuts import resolve_url
-from django.urls import NoReverseMatch, Resolver404, get_script_prefix, is_valid_path, resolve
+from django.urls import NoReverseMatch, Resolver404, ResolverMatch, get_script_prefix, resolve
 from django.utils.module_loading import import_string
 from django.utils.translation import get_language
 
 from .conf import app_settings, project_setting
 from .exceptions import ThanksIOConfigurationError
-from .flows.mount import Mount, mounts
+from .flows.mount import APP_NAME, Mount, mounts, own_path
 
 # By name: a check must not import what is perhaps not installed.
 _AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
@@ -39,7 +40,7 @@ def check_login(**kwargs: Any) -> list[CheckMessage]:
                 id="thanksio_connect.E020",
             )
         ]
-    if parts.netloc or _is_page(parts.path):
+    if parts.netloc or _page_at(parts.path) is not None:
         return []
     return [
         Warning(
@@ -57,11 +58,14 @@ _LOGIN_HINT = (
 )
 
 
-def _is_page(path: str) -> bool:
-    """Whether Django answers there, also with the slash or the language that its middleware adds."""
+def _page_at(path: str) -> ResolverMatch | None:
+    """What Django answers with there, also with the slash or the language that its middleware adds."""
     path = "/" + path.removeprefix(get_script_prefix()).lstrip("/")
     localised = f"/{get_language() or ''}{path}"
-    return any(is_valid_path(each) for each in (path, f"{path}/", localised, f"{localised}/"))
+    for each in (path, f"{path}/", localised, f"{localised}/"):
+        with suppress(Resolver404):
+            return resolve(each)
+    return None
 
 
 def check_users_and_sessions(**kwargs: Any) -> list[CheckMessage]:
@@ -151,7 +155,30 @@ def check_webhooks(**kwargs: Any) -> list[CheckMessage]:
             "THANKSIO_WEBHOOKS_URL does not lead to thanksio_connect.webhook_urls: thanks.io's events get a 404.",
             hint='Add path("thanksio/webhooks/", include("thanksio_connect.webhook_urls")) to the root URLconf, and '
             "set THANKSIO_WEBHOOKS_URL to the absolute URL of that place.",
-            id="thanksio_connect.W016",
+            id="thanksio_connect.W018",
+        )
+    ]
+
+
+def check_redirect_uri(**kwargs: Any) -> list[CheckMessage]:
+    """thanks.io sends the browser to ``THANKSIO_REDIRECT_URI``, and the callback has to be there."""
+    if not project_setting("ROOT_URLCONF") or not mounts():  # W003
+        return []
+    try:
+        uri = app_settings.redirect_uri
+    except ThanksIOConfigurationError:  # E003
+        return []
+    page = _page_at(urlsplit(uri).path) if uri else None
+    if not uri or (page and page.app_names[-1:] == [APP_NAME] and page.url_name == "callback"):
+        return []
+    where = "is another page of the project" if page else "leads nowhere in the project's URLs"
+    return [
+        Warning(
+            f"THANKSIO_REDIRECT_URI {where} ({urlsplit(uri).path}): users who come back from thanks.io are not "
+            "connected.",
+            hint=f"{_callback_words()}If a proxy changes paths on the way, silence this with "
+            'SILENCED_SYSTEM_CHECKS = ["thanksio_connect.W017"].',
+            id="thanksio_connect.W017",
         )
     ]
 
@@ -162,6 +189,12 @@ def _receives_webhooks(path: str) -> bool:
         return resolve(f"{path.rstrip('/')}/token/").app_names[-1:] == ["thanksio_webhooks"]
     except Resolver404:
         return False
+
+
+def _callback_words() -> str:
+    with suppress(NoReverseMatch):
+        return f"The callback is at {own_path('callback')}. "
+    return ""
 
 
 def _captured(places: Iterable[Mount]) -> list[str]:

@@ -6,6 +6,7 @@ Nothing is cached, so ``override_settings`` and a changed environment take effec
 
 from __future__ import annotations
 
+import difflib
 import math
 import os
 import re
@@ -30,6 +31,9 @@ _SWITCH = dict.fromkeys(("true", "1", "yes", "on"), True) | dict.fromkeys(("fals
 PLAIN = "text, or $NAME of a variable that holds it"
 QUOTED = "is in quotes. Remove them: docker's --env-file, for one, keeps quotes as a part of the value."
 _PRODUCT_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,60}(/[A-Za-z0-9!#$%&'*+.^_`|~-]{1,40})?")  # RFC 9110 10.1.5
+_PREFIX = "THANKSIO_"
+_ALMOST_PREFIX = re.compile(r"THANKS_?IO_")
+_ALIKE = 0.86  # CLIENTID and REDIRECT_URL are, APP_URL and API_URL are not
 DASHBOARD_URL = "https://dashboard.thanks.io/developer"
 
 
@@ -257,6 +261,33 @@ class AppSettings:
 
 
 app_settings = AppSettings()
+
+
+def setting_names() -> list[str]:
+    """The settings, in the order in which they are defined."""
+    members = vars(AppSettings).items()
+    return [f"{_PREFIX}{name.upper()}" for name, member in members if isinstance(member, property)]
+
+
+def misspelt_names() -> list[tuple[str, str]]:
+    """Names in settings and environment that look like a setting of ours that is not set, each with that one."""
+    known = setting_names()
+    unset = [name.removeprefix(_PREFIX) for name in known if source_of(name) == "default"]
+    found = []
+    for name in sorted({*dir(settings), *os.environ}):
+        start = _ALMOST_PREFIX.match(name)
+        if start is None or name in known:
+            continue
+        if close := _close_to(name[start.end() :], unset):
+            found.append((name, _PREFIX + close))
+    return found
+
+
+def _close_to(name: str, names: list[str]) -> str:
+    """The name that is meant, perhaps without its unit (``READ_TIMEOUT``); empty if it is none."""
+    if cut := [each for each in names if "_" in name and each.startswith(f"{name}_")]:
+        return cut[0]
+    return next(iter(difflib.get_close_matches(name, names, n=1, cutoff=_ALIKE)), "")
 
 
 def transport_config() -> TransportConfig:

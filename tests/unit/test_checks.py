@@ -163,9 +163,32 @@ def test_another_library_in_urllib3s_place_is_told(monkeypatch):
     assert checks.check_http_stack in registry.registry.registered_checks
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("THANKSIO_REDIRECT_URL", "THANKSIO_REDIRECT_URI"),
+        ("THANKSIO_READ_TIMEOUT", "THANKSIO_READ_TIMEOUT_SECONDS"),
+        ("THANKS_IO_TOKEN_URL", "THANKSIO_TOKEN_URL"),
+        ("THANKSIO_CLIENTID", None),  # the right one is set
+        ("THANKSIO_APP_URL", None),
+        ("THANKSIO_TOKEN", None),
+        ("THANKSIO_WEBHOOK_SECRET", None),
+        ("THANKSIO_", None),
+        ("THANKSIO_DEBUG", None),
+    ],
+)
+def test_misspelt_names_are_told_and_a_projects_own_are_not(monkeypatch, settings, name, meant):
+    assert checks.check_names() == []
+    monkeypatch.setenv(name, "x")
+    assert [message.hint.partition(" ")[0] for message in checks.check_names()] == ([meant] if meant else [])
+    monkeypatch.delenv(name)
+    setattr(settings, name, "x")
+    assert ids(checks.check_names()) == (["W016"] if meant else [])
+
+
 def test_documented_ids_are_unique_and_the_ones_in_use():
     documented = re.findall(r"^([EW]\d{3}) ", checks.__doc__, re.MULTILINE)
     assert len(documented) == len(set(documented))
     used = {check_id for _name, check_id in checks._SETTINGS} | set(checks._MISSING.values())
-    around = {"E020", "W010", "W011", "W012", "W013", "W014", "W015", "W016"}  # checks_surroundings
-    assert used | around | {"E016", "W003", "W004", "W005", "W006", "W007", "W008"} == set(documented)
+    around = {"E020", "W010", "W011", "W012", "W013", "W014", "W015", "W017", "W018"}  # checks_surroundings
+    assert used | around | {"E016", "W003", "W004", "W005", "W006", "W007", "W008", "W016"} == set(documented)

@@ -9,6 +9,7 @@ from django.conf.urls.i18n import i18n_patterns
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.core.checks import Error, Warning
 from django.db import connections
+from django.test.utils import override_script_prefix
 from django.urls import get_script_prefix, include, path, re_path, set_script_prefix
 
 from thanksio_connect import checks_surroundings as checks
@@ -111,6 +112,34 @@ def test_a_callback_for_each_language(settings):
     assert checks.check_one_callback() == []  # E003 says enough
 
 
+@pytest.mark.parametrize(
+    ("pattern", "where", "expected"),
+    [
+        (path("thanksio/", OWN), "/thanksio/callback/", []),
+        (path("thanksio/", OWN), "/thanksio/callback", []),  # CommonMiddleware adds the slash, and keeps the query
+        (path("thanksio/", OWN), "/thanksio/", ["W017"]),
+        (path("thanksio/", OWN), "/", ["W017"]),
+        (path("<slug:tenant>/thanksio/", OWN), "/acme/thanksio/callback/", []),
+        (path("portal/", include(([path("mail/", OWN)], "portal"))), "/portal/mail/callback/", []),
+        (path("", include([])), "/anywhere/", []),  # W003 says enough
+    ],
+)
+def test_the_callback_is_at_the_redirect_uri(settings, pattern, where, expected):
+    settings.ROOT_URLCONF = project(pattern)
+    settings.THANKSIO_REDIRECT_URI = f"https://shop.example{where}"
+    assert ids(checks.check_redirect_uri()) == expected
+    settings.THANKSIO_REDIRECT_URI = "not a URL"
+    assert checks.check_redirect_uri() == []  # E003 says enough
+
+
+def test_the_callback_below_a_prefix_and_in_a_language(settings):
+    settings.ROOT_URLCONF = project(*i18n_patterns(path("thanksio/", OWN)))
+    settings.THANKSIO_REDIRECT_URI = "https://shop.example/app/en/thanksio/callback/"
+    assert ids(checks.check_redirect_uri()) == ["W017"]
+    with override_script_prefix("/app/"):
+        assert checks.check_redirect_uri() == []
+
+
 @pytest.mark.django_db
 def test_tables(monkeypatch):
     assert checks.check_tables(databases=["default"]) == []
@@ -143,9 +172,9 @@ def test_quotes_that_docker_keeps(settings, monkeypatch, quote, name):
         ("", "tests.urls", []),
         ("https://shop.example/thanksio/webhooks/", "tests.webhook_project_urls", []),
         ("https://shop.example/thanksio/webhooks", "tests.webhook_project_urls", []),
-        ("https://shop.example/thanksio/webhooks/", "tests.urls", ["thanksio_connect.W016"]),
-        ("https://shop.example/", "tests.webhook_project_urls", ["thanksio_connect.W016"]),
-        ("https://shop.example/thanksio/", "tests.webhook_project_urls", ["thanksio_connect.W016"]),
+        ("https://shop.example/thanksio/webhooks/", "tests.urls", ["thanksio_connect.W018"]),
+        ("https://shop.example/", "tests.webhook_project_urls", ["thanksio_connect.W018"]),
+        ("https://shop.example/thanksio/", "tests.webhook_project_urls", ["thanksio_connect.W018"]),
         ("http://shop.example/", "tests.urls", []),  # E026
     ],
 )

@@ -16,6 +16,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError
 
 from ..client.deadline import now
 from ..conf import app_settings, oauth_config
+from ..encryption_key import encryption_keys
 from ..exceptions import ThanksIOConfigurationError, Throttled
 from ..models import ConnectionTokens
 from ..records import record
@@ -83,7 +84,8 @@ class BulkRefresh:
         Raises ThanksIOConfigurationError and the database's errors once what is in flight is saved, and
         :class:`SweptElsewhere`.
         """
-        oauth_config()  # credentials that are missing are missing for all
+        oauth_config()  # credentials that are missing are missing for all, and so is a key
+        encryption_keys()
         if not self.selection.users and self.selection.keys is None:
             self._tenure.begin()
         try:

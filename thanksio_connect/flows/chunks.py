@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 from ..conf import app_settings, oauth_config
+from ..encryption_key import encryption_keys
 from ..models import ConnectionTokens
 from . import sweep
 from .bulk import BulkRefresh
@@ -34,7 +35,8 @@ def deal_out(queue: Queue, *, every_seconds: float = EVERY_SECONDS) -> int:
     ``queue(keys, delay_seconds, until)`` takes the keys of at most a hundred rows, when they are to be begun, and the
     moment (ISO 8601) at which they expire. Raises ThanksIOConfigurationError.
     """
-    oauth_config()  # credentials that are missing are missing for all
+    oauth_config()  # credentials that are missing are missing for all, and so is a key
+    encryption_keys()
     if sweep.seconds_dealt() > EARLY * every_seconds:
         return 0
     forget_sent_orders()

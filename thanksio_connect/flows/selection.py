@@ -122,12 +122,12 @@ def some_rows(count: int) -> Page:
     return _read_rows(step)
 
 
-def read(step: Callable[[str], T]) -> T:
+def read(step: Callable[[str], T], *, tries_again: bool = True) -> T:
     """Run a query that a session's death does not end: the server may cut the one that idled for a page's time."""
     alias = router.db_for_write(ConnectionTokens)
     if facts.in_transaction(alias):
         return step(alias)
-    return sessions.committed(alias, step)
+    return sessions.committed(alias, step, on_private=tries_again)
 
 
 def _read_rows(step: Callable[[str], Page]) -> Page:

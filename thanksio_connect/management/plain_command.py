@@ -9,10 +9,11 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 from django.core.management.base import BaseCommand, CommandError, OutputWrapper
-from django.db import DatabaseError, InterfaceError, OperationalError, ProgrammingError
+from django.db import DatabaseError, InterfaceError
 from django.utils.translation import gettext as _
 
 from ..exceptions import ThanksIOConfigurationError
+from ..refresh import database_facts as facts
 
 # What a stream raises that is closed, broken or full; a process without one has None.
 UNWRITABLE = (OSError, ValueError, AttributeError)
@@ -20,8 +21,7 @@ UNWRITABLE = (OSError, ValueError, AttributeError)
 
 def database_sentence(error: Exception) -> str:
     """What to do about a database that fails: never its text, which may hold values."""
-    is_old = isinstance(error, ProgrammingError) or (isinstance(error, OperationalError) and "no such" in str(error))
-    if is_old or (error.args and error.args[0] in (1054, 1146)):
+    if facts.is_old_schema(error):
         return _("The tables of thanksio_connect are missing or old. Run manage.py migrate.")
     text = _("The database can't be used (%(error)s). Look at DATABASES and at the server.")
     return text % {"error": type(error).__name__}

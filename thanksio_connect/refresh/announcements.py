@@ -13,7 +13,7 @@ from django.db import DatabaseError, InterfaceError, models
 from django.dispatch import Signal
 
 from .. import signals
-from ..exceptions import ThanksIOConfigurationError, Throttled
+from ..exceptions import NotSent, ThanksIOConfigurationError, Throttled, TokenUndecryptable
 from ..records import record
 from . import history
 from .history import Kind
@@ -22,6 +22,8 @@ from .token_row import Failure, Row
 
 REFRESHED = "refreshed"
 DATABASE = "database"
+# Their sentence names the cause and the cure; that of others says no more than the code.
+_TELLING = (NotSent, ThanksIOConfigurationError, TokenUndecryptable)
 
 
 class Announcer:
@@ -32,6 +34,7 @@ class Announcer:
         self._place = place
         self._ids = {"connection_id": place.key.connection_id, "user_id": place.key.user_id}
         self._told: set[Kind] = set()
+        self.last_error: Exception | None = None
 
     def refreshed(self, before: Row | None, duration_seconds: float) -> None:
         """Say that a new pair stands, and that the connection recovered if it had been failing ``before``."""
@@ -63,8 +66,8 @@ class Announcer:
         record(
             logging.INFO if failure.code == Throttled.code else logging.WARNING,
             "connection.failing",
-            "Renewals of thanks.io connection %(connection_id)s of user %(user_id)s begin to fail (%(code)s).",
-            {**self._ids, "code": failure.code},
+            "Renewals of thanks.io connection %(connection_id)s of user %(user_id)s begin to fail (%(code)s)%(why)s",
+            {**self._ids, "code": failure.code, "why": _why(self.last_error, failure.code)},
             code=failure.code,
             **self._ids,
         )
@@ -91,8 +94,9 @@ class Announcer:
         record(
             logging.ERROR if isinstance(error, ThanksIOConfigurationError) else logging.INFO,
             "renewal.failed",
-            "The tokens of thanks.io connection %(connection_id)s of user %(user_id)s were not renewed (%(code)s).",
-            {**self._ids, "code": code},
+            "The tokens of thanks.io connection %(connection_id)s of user %(user_id)s were not renewed "
+            "(%(code)s)%(why)s",
+            {**self._ids, "code": code, "why": _why(error, code)},
             code=code,
             duration_seconds=round(duration_seconds, 3),
             retryable=bool(getattr(error, "retryable", True)),
@@ -121,3 +125,8 @@ class Announcer:
         except (DatabaseError, InterfaceError, ObjectDoesNotExist):
             return
         signal.send_robust(sender=sender, connection=connection, outcome=outcome, duration_seconds=duration_seconds)
+
+
+def _why(error: Exception | None, code: str) -> str:
+    """The end of a sentence about a failure: what went wrong and the cure, where the error knows them."""
+    return f": {str(error).removesuffix(f' [{code}]')}" if isinstance(error, _TELLING) else "."

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db import DatabaseError, InterfaceError, connections, transaction
+from django.db import DatabaseError, InterfaceError, ProgrammingError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 try:
@@ -244,6 +244,14 @@ def is_lock_error(error: BaseException) -> bool:
     if (getattr(cause, "sqlite_errorcode", None) or 0) & 0xFF in {5, 6}:  # SQLITE_BUSY, SQLITE_LOCKED, with details
         return True
     return _code(cause) in {"55P03", 1205}
+
+
+def is_old_schema(error: BaseException) -> bool:
+    """Whether a table or a column is missing. SQLite has no code for that, and MariaDB's driver two kinds of error."""
+    if isinstance(error, ProgrammingError):
+        return True
+    sqlite_says = ("no such table", "no such column", "has no column")
+    return _code(error.__cause__) in {1054, 1146} or any(text in str(error) for text in sqlite_says)
 
 
 def is_conflict(error: BaseException) -> bool:

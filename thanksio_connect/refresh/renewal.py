@@ -116,6 +116,8 @@ class Renewal:
                     self.seen = stop.value.row
                     return cast("Current", stop.value)
                 result = self.perform[type(step)](step)
+                if isinstance(result, Exception):
+                    self.tell.last_error = result
                 if isinstance(row := getattr(result, "row", result), Row):
                     self.seen = row
 
@@ -264,6 +266,7 @@ class Renewal:
         """The rest of a renewal whose conversation was broken off."""
         reply = None if self.exchange is None else self.reply()
         step = Release() if reply is None else protocol.last_step(self.spent, reply)
+        self.tell.last_error = reply if isinstance(reply, Exception) else None
         self.perform[type(step)](step)
         if isinstance(reply, Exception):
             self.announce_failure(reply)

@@ -153,8 +153,7 @@ def committed(
             with session as using:
                 return step(using)
         except LOST_IN_TRANSIT as error:
-            is_permanent = isinstance(error, _PERMANENT if on_callers else (*_PERMANENT, ProgrammingError))
-            if is_permanent or not on_private or is_last:
+            if not on_private or is_last or _is_permanent(error, budget_seconds, on_callers=on_callers):
                 raise
             record(
                 logging.WARNING,
@@ -165,3 +164,16 @@ def committed(
             )
         on_callers = False
     raise AssertionError("the last try returns or raises")
+
+
+def _is_permanent(error: Exception, budget_seconds: float, *, on_callers: bool) -> bool:
+    """Whether another try can't help.
+
+    A table that the caller's session does not find may be one that a prepared session finds. Where it is missing
+    altogether, only a store waits for it: a migration may be under way, and the pair is all there is.
+    """
+    if isinstance(error, _PERMANENT):
+        return True
+    if isinstance(error, ProgrammingError):
+        return not on_callers
+    return budget_seconds < STORE_BUDGET_SECONDS and facts.is_old_schema(error)

@@ -2,9 +2,11 @@
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ COMMANDS = {
     "openmetrics": ["thanksio_status", "--openmetrics"],
     "import": ["import_thanksio_connections", "--from", "table", "--table", "auth_user"],
     "reencrypt": ["reencrypt_thanksio_tokens"],
+    "refresh": ["refresh_thanksio_tokens"],
 }
 NOWHERE = {f"THANKSIO_{name}_URL": "http://127.0.0.1:9/" for name in ("AUTHORIZE", "TOKEN", "API")}
 
@@ -115,18 +118,22 @@ def test_a_file_that_can_not_be_opened(tmp_path):
 
 
 def test_a_server_that_is_down(tmp_path):
+    """A sweep waits longer for a server: tests/integration/flows/test_refresh_thanksio_tokens.py has it."""
     pytest.importorskip("psycopg", reason="needs PostgreSQL's driver")
     down = {"THANKSIO_TEST_DATABASE": "postgres", "POSTGRES_PORT": str(free_port()), "THANKSIO_TEST_SQLITE_FILE": ""}
-    assert_said(run_each(COMMANDS.values(), tmp_path, **down), "The database can't be used (OperationalError).")
+    commands = [command for name, command in COMMANDS.items() if name != "refresh"]
+    assert_said(run_each(commands, tmp_path, **down), "The database can't be used (OperationalError).")
 
 
 def test_no_tables(tmp_path):
-    assert_said(run_each(COMMANDS.values(), tmp_path), "Run manage.py migrate.")
+    results = list(run_each(COMMANDS.values(), tmp_path))
+    assert_said(results, "Run manage.py migrate")
+    assert not [each for each in results if "trying again" in each.stderr]
 
 
 @pytest.mark.parametrize("key", ["None", "'short'"])
 def test_no_key(key, migrated):
-    commands = [COMMANDS[name] for name in ("doctor", "import", "reencrypt")]
+    commands = [COMMANDS[name] for name in ("doctor", "import", "reencrypt", "refresh")]
     results = run_each(commands, migrated, setup=f"settings.FIELD_ENCRYPTION_KEY = {key}")
     assert_said(results, "FIELD_ENCRYPTION_KEY is m")
 
@@ -136,10 +143,20 @@ def test_counting_needs_neither_key_nor_secret(migrated):
     assert_said(run_each([COMMANDS["status"], COMMANDS["openmetrics"]], migrated, setup=setup), "", status=0)
 
 
-def test_no_secret(migrated):
-    result = run(COMMANDS["doctor"], migrated, setup="settings.THANKSIO_CLIENT_SECRET = ''")
+@pytest.mark.parametrize("command", [COMMANDS["doctor"], COMMANDS["refresh"]])
+def test_no_secret(command, migrated):
+    result = run(command, migrated, setup="settings.THANKSIO_CLIENT_SECRET = ''")
     assert result.returncode == 2
-    assert "THANKSIO_CLIENT_SECRET is not set." in result.stdout
+    assert "THANKSIO_CLIENT_SECRET is not set." in result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_somebody_else_has_the_database_locked(migrated):
+    with closing(sqlite3.connect(migrated / "db.sqlite3", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        result = run(COMMANDS["doctor"], migrated, setup="settings.DATABASES['default']['OPTIONS'] = {'timeout': 0.5}")
+    assert "A row could not be claimed just now: somebody has it locked." in result.stdout
+    assert "Traceback" not in result.stderr
 
 
 def test_a_pipe_that_nobody_reads_keeps_the_exit_status(migrated):
@@ -166,7 +183,11 @@ def test_a_key_that_fits_nothing_is_status_1_for_reencrypt_and_2_for_the_doctor(
         "ThanksIOConnection.objects.connect(user, {'access_token': 'a', 'refresh_token': 'r'})\n"
         f"settings.FIELD_ENCRYPTION_KEY = {Fernet.generate_key().decode()!r}"
     )
-    reencrypted, result = run_each([COMMANDS["reencrypt"], COMMANDS["doctor"]], migrated, setup=setup)
+    reencrypted, refreshed, result = run_each(
+        [COMMANDS["reencrypt"], [*COMMANDS["refresh"], "--user", "alice"], COMMANDS["doctor"]], migrated, setup=setup
+    )
     assert reencrypted.returncode == 1
+    assert (refreshed.returncode, "Traceback" in refreshed.stderr) == (1, False)
+    assert "alice (connection 1): not renewed: FIELD_ENCRYPTION_KEY does not fit (undecryptable)" in refreshed.stdout
     assert result.returncode == 2
     assert "Put that one back." in result.stdout

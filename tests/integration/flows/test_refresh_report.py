@@ -75,6 +75,13 @@ def test_verbosity_2_names_all_and_0_nobody(fleet):
     assert printed(verbosity=0) == ([], 1)
 
 
+def test_verbosity_0_is_silent_while_all_is_well(fleet):
+    some = fleet(2)
+    out = io.StringIO()
+    call_command("refresh_thanksio_tokens", *FAST, verbosity=0, stdout=out)
+    assert (some.renewed(), out.getvalue()) == (2, "")
+
+
 def test_json_carries_the_reasons(fleet):
     fleet(2, revoked=1, lost_key=2)
     summary, status = run(*FAST, "--workers", "1")

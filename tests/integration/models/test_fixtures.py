@@ -46,6 +46,7 @@ def test_over_a_grant_of_later_it_says_that_it_did_not(dump):
     connect(number=2)
     with pytest.raises(IntegrityError, match=r"Could not load thanksio_connect\.ConnectionTokens"):
         load(dump)
+    assert stored() == ("access-2", "refresh-2", 1)
 
 
 def test_with_another_key_the_ciphertext_is_there_for_the_right_one(dump, settings):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import Group
-from django.db import OperationalError, connection, connections, transaction
+from django.db import DatabaseError, OperationalError, connection, connections, transaction
 from django.test import TestCase
 
 from tests.integration.refresh import databases
@@ -338,6 +338,7 @@ def test_a_wait_for_a_lock_is_bounded_and_the_error_is_told_by_its_code(database
         assert 0.2 < time.monotonic() - started < seconds + 1
     assert facts.is_lock_error(caught.value)
     assert not facts.is_conflict(caught.value)
+    assert not facts.is_old_schema(caught.value)
     if KIND == "sqlite":
         with connection.cursor() as cursor:
             cursor.execute("PRAGMA busy_timeout")
@@ -377,6 +378,16 @@ def test_an_error_of_another_kind_is_neither(database):
         cursor.execute("SELECT 1 FROM no_such_table")
     assert not facts.is_lock_error(caught.value)
     assert not facts.is_conflict(caught.value)
+    assert facts.is_old_schema(caught.value)
+
+
+@pytest.mark.parametrize(
+    "sql", ["SELECT no_such FROM {}", "UPDATE {} SET no_such = 1", "INSERT INTO {} (no_such) VALUES (1)"]
+)
+def test_a_column_that_is_missing_is_an_old_schema(database, sql):
+    with pytest.raises(DatabaseError) as caught, connection.cursor() as cursor:
+        cursor.execute(sql.format(TOKEN_TABLE))
+    assert facts.is_old_schema(caught.value)
 
 
 def test_no_other_room_of_the_engine_uses_a_private_name_of_djangos():

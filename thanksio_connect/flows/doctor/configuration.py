@@ -17,7 +17,7 @@ from ..mount import own_path
 from .finding import Finding, ok, problem, warning
 
 CHECKS_TAG = "thanksio_connect"
-_ALREADY_SAID = ("E0", "W001", "W002", "W003")  # by other probes
+_ALREADY_SAID = ("E00", "E01", "E021", "E022", "W001", "W002", "W003")  # by other probes
 
 
 def probe_settings() -> Iterator[Finding]:

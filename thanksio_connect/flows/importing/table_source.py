@@ -25,15 +25,16 @@ class TableSource:
     using: str | None = None
 
     def candidates(self) -> Iterator[Candidate]:
-        """One for each row, ordered by user and then the longest-lived first."""
+        """One for each row, named by its primary key if it has one; ordered by user, then the longest-lived first."""
         fields = [field for field in FIELDS if self.columns.get(field)]
         self._refuse_unknown_names([self.columns[field] for field in fields])
+        key = self._primary_key()
         number = 0
-        while page := self._page(fields, number):
+        while page := self._page(fields, number, key):
             for row in page:
                 number += 1
-                values = dict(zip(fields, row, strict=True))
-                name = _("row %(number)d of %(table)s") % {"number": number, "table": self.table}
+                values = dict(zip(fields, row, strict=False))
+                name = _("row %(number)s of %(table)s") % {"number": row[-1] if key else number, "table": self.table}
                 yield Candidate(name=name, **{"user": None, "access_token": None, **values})
 
     def _connection(self) -> Any:
@@ -52,7 +53,14 @@ class TableSource:
             values = {"table": self.table, "missing": ", ".join(missing), "found": ", ".join(sorted(found))}
             raise SourceUnusable(text % values)
 
-    def _page(self, fields: list[str], offset: int) -> list[tuple[Any, ...]]:
+    def _primary_key(self) -> str | None:
+        """None for a view, and for a key of several columns."""
+        connection = self._connection()
+        with connection.cursor() as cursor:
+            columns: list[str] = list(connection.introspection.get_primary_key_columns(cursor, self.table) or ())
+        return columns[0] if len(columns) == 1 else None
+
+    def _page(self, fields: list[str], offset: int, key: str | None) -> list[tuple[Any, ...]]:
         """Read whole, so that nothing stays open while the caller writes."""
         connection = self._connection()
         quoted = [connection.ops.quote_name(self.columns[field]) for field in fields]
@@ -60,6 +68,7 @@ class TableSource:
         if self.columns.get("expires_at"):
             order.append(f"{connection.ops.quote_name(self.columns['expires_at'])} DESC")
         order += [each for each in quoted if each not in order]
+        quoted += [connection.ops.quote_name(key)] if key else []
         sql = (
             f"SELECT {', '.join(quoted)} FROM {connection.ops.quote_name(self.table)} "  # noqa: S608 - names of columns
             f"ORDER BY {', '.join(order)} LIMIT {PAGE_SIZE} OFFSET {offset}"

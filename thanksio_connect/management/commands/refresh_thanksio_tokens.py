@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper
-from django.db import DatabaseError, InterfaceError, ProgrammingError
+from django.db import DatabaseError, InterfaceError
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -23,6 +23,7 @@ from ...flows.outcome import Summary
 from ...flows.selection import Selection
 from ...flows.sent_orders import forget_sent_orders
 from ...flows.sweep import SweptElsewhere
+from ...refresh import database_facts as facts
 from ..arguments import duration, positive, rate, workers
 from ..refresh_report import RefreshReport
 from ..signals import stopping_on_signals
@@ -33,7 +34,7 @@ UNWRITABLE = (OSError, ValueError, AttributeError)
 
 def database_problem(error: Exception) -> str:
     """What to do about a database that fails: never its text, which may hold values."""
-    if isinstance(error, ProgrammingError) or "no such" in str(error):
+    if facts.is_old_schema(error):
         return _("The tables of thanksio_connect are missing or old. Run manage.py migrate; nothing was renewed.")
     return _(
         "The database can't be used (%(error)s). Look at DATABASES and at the server; connections that were not "
@@ -67,7 +68,8 @@ class Command(BaseCommand):
     help = (
         "Renews the thanks.io tokens that are due (a third of their lifetime is left), so that nobody is interrupted. "
         "Run it every few minutes, on several machines too: one run works at a time, the others say so and end. "
-        "It names those that it could not renew (-v 2: all), by user and connection. "
+        "It names those that it could not renew (-v 2: all), by user and connection; with -v 0 it is "
+        "silent while all is well. "
         "Exit status: 0 all well; 1 some connections need attention, or nothing of what was due was renewed; "
         "2 nothing could be done (configuration)."
     )
@@ -100,6 +102,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Parse, run, print."""
         self.is_json = options["json"]
+        self.is_silent = not options["verbosity"]
         self.report = RefreshReport(
             self._write, is_json=self.is_json, is_terminal=self.stdout.isatty(), verbosity=options["verbosity"]
         )
@@ -170,7 +173,7 @@ class Command(BaseCommand):
             count = summary.remaining
             words = ngettext("%(count)d connection would be renewed.", "%(count)d connections would be renewed.", count)
             self._write(words % {"count": count})
-        else:
+        elif note or not self.is_silent:
             words = _(
                 "refreshed %(refreshed)d, skipped %(skipped)d, transient failures %(transient)d, "
                 "reconnect required %(reconnect_required)d, undecryptable %(undecryptable)d, remaining %(remaining)d"
