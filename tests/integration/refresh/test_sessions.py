@@ -6,6 +6,7 @@ a foreign exception that passes for an outcome of the renewal.
 
 from __future__ import annotations
 
+import inspect
 import sys
 import threading
 import time
@@ -318,7 +319,9 @@ def interrupted_at(number: int):
         if not frame.f_globals.get("__name__", "").startswith(("django.db", "thanksio_connect", "contextlib")):
             return None
         frame.f_trace_lines = False
-        if left > 0 and event != "exception" and frame.f_code.co_name != "__del__":
+        # Python 3.11 never returns from an exception that is raised at the end of a generator's frame.
+        ends_a_generator = event == "return" and frame.f_code.co_flags & inspect.CO_GENERATOR
+        if left > 0 and event != "exception" and not ends_a_generator and frame.f_code.co_name != "__del__":
             left -= 1
             if not left:
                 raise Interrupted
