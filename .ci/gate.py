@@ -18,9 +18,7 @@ from parts import REPOSITORY, SCRATCH, Part, Result, kill_all
 CI = REPOSITORY / ".ci"
 NEWEST = SCRATCH / "v313"
 # Tests that have nothing to do with the database of the test settings.
-NO_DATABASE = tuple(
-    f"--ignore-glob=*/test_{name}" for name in ("client_*", "sandbox*", "testing_*", "bad_surroundings.py")
-)
+NO_DATABASE = ("client_*", "sandbox*", "testing_*", "bad_surroundings")
 # What waits for workers and time-outs leaves the processor to the other half.
 TWO = ("-n", "2")
 # PostgreSQL's part has Celery's workers, with all brokers.
@@ -98,7 +96,9 @@ def oldest(tree: Path) -> Iterable[Part]:
     for what in ("contract", "server"):
         document = f"tests/integration/test_openapi_{what}.py"
         yield pytest_part(f"thanks.io's document: {what}", python, "sqlite", document, must_run=what, may_skip="")
-    every = ("tests/unit", "tests/integration", "--ignore=tests/integration/refresh", *NO_WORKERS, *TWO)
+    names = [name for pattern in NO_DATABASE for name in (tree / "tests" / "integration").rglob(f"test_{pattern}.py")]
+    rows = [f"tests/integration/{name}" for name in ("models", "fields", "views", "commands")]
+    every = ("tests/unit", *rows, *map(str, sorted(names)), *TWO)
     most = pytest_part("Python 3.13 on SQLite, full depth", python, "sqlite", *every, must_run=r"interleavings")
     most.environment = {**most.environment, "THANKSIO_TEST_FULL_DEPTH": "1"}
     yield most
@@ -121,7 +121,8 @@ def newest(tree: Path) -> Iterable[Part]:
     yield Part("docs: no warning", [binaries / "sphinx-build", "-W", "--keep-going", "-q", "docs", SCRATCH / "html"])
     yield Part("wheel: built, checked, used", [python, tree / ".ci" / "wheel.py"])
     for name, database in (("PostgreSQL", "postgres"), ("MariaDB", "mariadb")):
-        excluded = NO_DATABASE if database == "postgres" else NO_DATABASE + NO_WORKERS
+        excluded = [f"--ignore-glob=*/test_{pattern}.py" for pattern in NO_DATABASE]
+        excluded += [] if database == "postgres" else NO_WORKERS
         yield pytest_part(
             name, python, database, "tests/integration", "tests/soak", *excluded, *TWO, must_run=r"\.refresh\."
         )

@@ -15,20 +15,20 @@ ROOT = Path(__file__).resolve().parents[2]
 GOOD = """
 from thanksio_connect.client.api import ThanksIOClient
 from thanksio_connect.client.resources.send import Preview
-from thanksio_connect.client.resources.shapes import SentOrder
+from thanksio_connect.client.resources.shapes import PlacedOrder
 from thanksio_connect.client.send_once import SendOnce
 
 
 def once(key: SendOnce) -> int:
-    order: SentOrder = key.postcard(message="Hi", mailing_list_ids=[1])
+    order: PlacedOrder = key.postcard(message="Hi", mailing_list_ids=[1])
     bought: int = key.buy_radius_search(address="1 Main St", postal_code="12345", record_count=5)["mailing_list_id"]
     return order["id"] + bought + key.replay(5, metadata={"invoice": 17})["replayed_from_order_id"]
 
 
 def send(api: ThanksIOClient, is_draft: bool) -> int:
-    order: SentOrder = api.send.postcard(message="Hi", size="4x6", recipients=[{"name": "Ann", "address": "1 Main St"}])
+    order: PlacedOrder = api.send.postcard(message="Hi", size="4x6", recipients=[{"name": "Ann", "address": "1 Main St"}])
     preview: Preview = api.send.postcard(message="Hi", mailing_list_ids=[1], preview=True)
-    either: SentOrder | Preview = api.send.giftcard(giftcard_brand="amazonus", sub_account=None, preview=is_draft)
+    either: PlacedOrder | Preview = api.send.giftcard(giftcard_brand="amazonus", sub_account=None, preview=is_draft)
     print(preview["data"]["previews"][0].upper(), either)
     cents: int = api.estimate.notecard(message="Hi", mailing_list_ids=[1])["data"]["total_cost_in_cents"]
     for row in api.orders.list(items_per_page=10, page=2):

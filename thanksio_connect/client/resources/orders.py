@@ -9,7 +9,7 @@ from typing import Any, NotRequired, TypedDict
 from ..arguments import UNSET, Unset, given
 from ..listing import Listing
 from .resource import Resource
-from .shapes import Address, Order, Recipient, SentOrder
+from .shapes import Address, Order, Recipient, PlacedOrder
 
 
 class Stats(TypedDict):
@@ -81,10 +81,10 @@ class InvalidatedGiftcard(TypedDict):
 class Cancelled(TypedDict):
     """thanks.io's answer. Look at ``order["status"]``: it says whether the order was cancelled."""
 
-    order: SentOrder
+    order: PlacedOrder
 
 
-class Replayed(SentOrder):
+class Replayed(PlacedOrder):
     """The new order, with the id of the one that it repeats."""
 
     replayed_from_order_id: int

@@ -18,7 +18,7 @@ from .mail_fields import (
     PostcardFields,
 )
 from .resource import Resource
-from .shapes import SentOrder
+from .shapes import PlacedOrder
 
 
 class PreviewImages(TypedDict):
@@ -42,73 +42,73 @@ class Send(Resource):
     @overload
     def postcard(self, *, preview: Literal[True], **fields: Unpack[PostcardFields]) -> Preview: ...
     @overload
-    def postcard(self, *, preview: Literal[False] = False, **fields: Unpack[PostcardFields]) -> SentOrder: ...
+    def postcard(self, *, preview: Literal[False] = False, **fields: Unpack[PostcardFields]) -> PlacedOrder: ...
     @overload
-    def postcard(self, *, preview: bool, **fields: Unpack[PostcardFields]) -> SentOrder | Preview: ...
+    def postcard(self, *, preview: bool, **fields: Unpack[PostcardFields]) -> PlacedOrder | Preview: ...
     @named_fields
-    def postcard(self, *, preview: bool = False, **fields: Unpack[PostcardFields]) -> SentOrder | Preview:
+    def postcard(self, *, preview: bool = False, **fields: Unpack[PostcardFields]) -> PlacedOrder | Preview:
         """Send Postcard: 4x6, 6x9 or 6x11 inches."""
-        answer: SentOrder | Preview = self._send("/send/postcard", preview, fields)
+        answer: PlacedOrder | Preview = self._send("/send/postcard", preview, fields)
         return answer
 
     @overload
     def windowedletter(self, *, preview: Literal[True], **fields: Unpack[LetterFields]) -> Preview: ...
     @overload
-    def windowedletter(self, *, preview: Literal[False] = False, **fields: Unpack[LetterFields]) -> SentOrder: ...
+    def windowedletter(self, *, preview: Literal[False] = False, **fields: Unpack[LetterFields]) -> PlacedOrder: ...
     @overload
-    def windowedletter(self, *, preview: bool, **fields: Unpack[LetterFields]) -> SentOrder | Preview: ...
+    def windowedletter(self, *, preview: bool, **fields: Unpack[LetterFields]) -> PlacedOrder | Preview: ...
     @named_fields
-    def windowedletter(self, *, preview: bool = False, **fields: Unpack[LetterFields]) -> SentOrder | Preview:
+    def windowedletter(self, *, preview: bool = False, **fields: Unpack[LetterFields]) -> PlacedOrder | Preview:
         """Send Windowed Letter: the recipient's address shows through the envelope."""
-        answer: SentOrder | Preview = self._send("/send/windowedletter", preview, fields)
+        answer: PlacedOrder | Preview = self._send("/send/windowedletter", preview, fields)
         return answer
 
     @overload
     def windowlessletter(self, *, preview: Literal[True], **fields: Unpack[LetterFields]) -> Preview: ...
     @overload
-    def windowlessletter(self, *, preview: Literal[False] = False, **fields: Unpack[LetterFields]) -> SentOrder: ...
+    def windowlessletter(self, *, preview: Literal[False] = False, **fields: Unpack[LetterFields]) -> PlacedOrder: ...
     @overload
-    def windowlessletter(self, *, preview: bool, **fields: Unpack[LetterFields]) -> SentOrder | Preview: ...
+    def windowlessletter(self, *, preview: bool, **fields: Unpack[LetterFields]) -> PlacedOrder | Preview: ...
     @named_fields
-    def windowlessletter(self, *, preview: bool = False, **fields: Unpack[LetterFields]) -> SentOrder | Preview:
+    def windowlessletter(self, *, preview: bool = False, **fields: Unpack[LetterFields]) -> PlacedOrder | Preview:
         """Send Windowless Letter: the recipient's address stands on the envelope."""
-        answer: SentOrder | Preview = self._send("/send/windowlessletter", preview, fields)
+        answer: PlacedOrder | Preview = self._send("/send/windowlessletter", preview, fields)
         return answer
 
     @overload
     def notecard(self, *, preview: Literal[True], **fields: Unpack[NotecardFields]) -> Preview: ...
     @overload
-    def notecard(self, *, preview: Literal[False] = False, **fields: Unpack[NotecardFields]) -> SentOrder: ...
+    def notecard(self, *, preview: Literal[False] = False, **fields: Unpack[NotecardFields]) -> PlacedOrder: ...
     @overload
-    def notecard(self, *, preview: bool, **fields: Unpack[NotecardFields]) -> SentOrder | Preview: ...
+    def notecard(self, *, preview: bool, **fields: Unpack[NotecardFields]) -> PlacedOrder | Preview: ...
     @named_fields
-    def notecard(self, *, preview: bool = False, **fields: Unpack[NotecardFields]) -> SentOrder | Preview:
+    def notecard(self, *, preview: bool = False, **fields: Unpack[NotecardFields]) -> PlacedOrder | Preview:
         """Send Notecard: folded, in an envelope."""
-        answer: SentOrder | Preview = self._send("/send/notecard", preview, fields)
+        answer: PlacedOrder | Preview = self._send("/send/notecard", preview, fields)
         return answer
 
     @overload
     def magnacard(self, *, preview: Literal[True], **fields: Unpack[MagnacardFields]) -> Preview: ...
     @overload
-    def magnacard(self, *, preview: Literal[False] = False, **fields: Unpack[MagnacardFields]) -> SentOrder: ...
+    def magnacard(self, *, preview: Literal[False] = False, **fields: Unpack[MagnacardFields]) -> PlacedOrder: ...
     @overload
-    def magnacard(self, *, preview: bool, **fields: Unpack[MagnacardFields]) -> SentOrder | Preview: ...
+    def magnacard(self, *, preview: bool, **fields: Unpack[MagnacardFields]) -> PlacedOrder | Preview: ...
     @named_fields
-    def magnacard(self, *, preview: bool = False, **fields: Unpack[MagnacardFields]) -> SentOrder | Preview:
+    def magnacard(self, *, preview: bool = False, **fields: Unpack[MagnacardFields]) -> PlacedOrder | Preview:
         """Send Magnacard."""
-        answer: SentOrder | Preview = self._send("/send/magnacard", preview, fields)
+        answer: PlacedOrder | Preview = self._send("/send/magnacard", preview, fields)
         return answer
 
     @overload
     def giftcard(self, *, preview: Literal[True], **fields: Unpack[GiftcardFields]) -> Preview: ...
     @overload
-    def giftcard(self, *, preview: Literal[False] = False, **fields: Unpack[GiftcardFields]) -> SentOrder: ...
+    def giftcard(self, *, preview: Literal[False] = False, **fields: Unpack[GiftcardFields]) -> PlacedOrder: ...
     @overload
-    def giftcard(self, *, preview: bool, **fields: Unpack[GiftcardFields]) -> SentOrder | Preview: ...
+    def giftcard(self, *, preview: bool, **fields: Unpack[GiftcardFields]) -> PlacedOrder | Preview: ...
     @named_fields
-    def giftcard(self, *, preview: bool = False, **fields: Unpack[GiftcardFields]) -> SentOrder | Preview:
+    def giftcard(self, *, preview: bool = False, **fields: Unpack[GiftcardFields]) -> PlacedOrder | Preview:
         """Send Giftcard. Raises PaymentRequired (``giftcards_require_paid_plan``) without a paid plan."""
-        answer: SentOrder | Preview = self._send("/send/giftcard", preview, fields)
+        answer: PlacedOrder | Preview = self._send("/send/giftcard", preview, fields)
         return answer
 
     def _send(self, path: str, preview: bool, fields: Any) -> Any:

@@ -125,7 +125,7 @@ class Order(TypedDict):
     updated_at: str
 
 
-class SentOrder(Order):
+class PlacedOrder(Order):
     """A new order. ``status`` is in lower case ("reviewing"), ``authorization_total`` in cents."""
 
     user_id: int
