@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from example_project.demo import keys
 from example_project.demo.browser import Browser, Page
@@ -172,8 +173,8 @@ class Story:
         expect("orders at the sandbox", len(orders), number)
         order = orders[-1]
         expect("the product's postcard", (postcard["status"], postcard["order_id"]), ("sent", order["id"]))
-        reference = (order["metadata"] or {}).get("postlight_reference", "").replace("-", "")
-        expect("the reference in the order's metadata", reference, postcard["reference"])
+        key = (order["metadata"] or {}).get("send_once_key", "")
+        expect("the key in the order's metadata", key, f"postcard-{UUID(postcard['reference'])}")
         expect("the message that arrived", order["message"], POSTCARD["message"])
         expect("renewals counted on both sides", self._connection()["version"], 1 + self.evidence.tokens().refreshes)
         return f"order #{order['id']} arrived, and the product knows it"

@@ -27,10 +27,11 @@ def order_list(request: HttpRequest) -> HttpResponse:
     except EXPECTED as error:
         failure = explain(error)
         return render(request, "product/orders.html", {"failure": failure}, status=failure.status)
-    ids = [order.get("id") for order in page.orders if isinstance(order.get("id"), int)]
+    listed = [{**order} for order in page.rows if isinstance(order, dict)]
+    ids = [order.get("id") for order in listed if isinstance(order.get("id"), int)]
     postcards = Postcard.objects.filter(user=request.user, order_id__in=ids)
     ours = {postcard.order_id: postcard for postcard in postcards}
-    rows = [describe(order, ours.get(order.get("id"))) for order in page.orders]
+    rows = [describe(order, ours.get(order.get("id"))) for order in listed]
     return render(request, "product/orders.html", {"rows": rows, "page": page})
 
 
@@ -45,7 +46,7 @@ def order_detail(request: HttpRequest, order_id: int) -> HttpResponse:
     except EXPECTED as error:
         failure = explain(error)
         return render(request, "product/order.html", context | {"failure": failure}, status=failure.status)
-    row = describe({**order, "id": order_id}, postcard)
+    row = describe(order, postcard)
     if postcard and row.is_cancelled and postcard.status != Postcard.Status.CANCELLED:
         postcard.status = Postcard.Status.CANCELLED
         postcard.save()
