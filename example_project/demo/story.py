@@ -47,6 +47,7 @@ class Story:
         yield "Connect, and allow it", self.allow
         yield "Price a postcard", self.estimate
         yield "Send it", self.send
+        yield "Print it at the sandbox", self.print_it
         yield "Wait until the access token is dead", self.expire
         yield "Renew it with refresh_thanksio_tokens", self.refresh
         yield "Send another postcard", self.send_again
@@ -93,6 +94,15 @@ class Story:
 
     def send(self) -> str:
         return self._send(1)
+
+    def print_it(self) -> str:
+        account = self.browser.get(f"{self.sandbox}/")
+        self.browser.submit(account.form(action_ends="/move-on/1/"))
+        expect("the order at the sandbox", self.evidence.orders()[0]["status"], "processing")
+        self.evidence.wait_for(
+            "the webhook at the product", lambda: self.evidence.postcards()[0]["order_status"] == "printing"
+        )
+        return "a webhook told the product"
 
     def expire(self) -> str:
         self.evidence.wait_for("the access token's end at the sandbox", lambda: self.evidence.tokens().live_access == 0)

@@ -58,7 +58,7 @@ def send(connection: ThanksIOConnection, postcard: Postcard) -> None:
             _move(postcard, Postcard.Status.UNKNOWN, Postcard.Status.DRAFT)
         raise
     postcard.order_id = order["id"]
-    postcard.order_status = order.get("status", "")
+    postcard.order_status = order.get("status", "").lower()
     postcard.cost_cents = order.get("authorization_total")
     postcard.sent_at = timezone.now()
     postcard.status = Postcard.Status.SENT
@@ -79,6 +79,14 @@ def track(connection: ThanksIOConnection, order_id: int) -> tuple[dict[str, Any]
 def cancel(connection: ThanksIOConnection, order_id: int) -> bool:
     """Cancel an order; True if it is cancelled now. thanks.io says 200 either way: the status tells."""
     return connection.api.orders.cancel(order_id)["order"]["status"].lower() == "cancelled"
+
+
+def note_status(postcard: Postcard, status: str) -> None:
+    """Note where thanks.io says that a postcard's order is. Pages that show it see by ``updated_at`` that it moved."""
+    postcard.order_status = status.lower()
+    if postcard.order_status == "cancelled":
+        postcard.status = Postcard.Status.CANCELLED
+    postcard.save(update_fields=["order_status", "status", "updated_at"])
 
 
 def _move(postcard: Postcard, before: str, after: str) -> bool:

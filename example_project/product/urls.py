@@ -14,5 +14,6 @@ urlpatterns = [
     path("postcards/<uuid:reference>/outcome/", postcards.unknown, name="postcard-unknown"),
     path("orders/", orders.order_list, name="orders"),
     path("orders/<int:order_id>/", orders.order_detail, name="order"),
+    path("orders/<int:order_id>/version/", orders.order_version, name="order-version"),
     path("orders/<int:order_id>/cancel/", orders.cancel, name="order-cancel"),
 ]

@@ -54,6 +54,34 @@ def test_an_order_can_be_cancelled_while_it_is_in_review(person: Person):
     assert not person.has(".confirm")
 
 
+def test_an_open_order_page_moves_by_itself_when_thanksio_tells(person: Person):
+    person.connect()
+    person.send(name="Moving Mo")
+    order = person.driver.current_window_handle
+    number = person.driver.current_url.rpartition("/orders/")[2].strip("/")
+    person.driver.switch_to.new_window("window")
+    try:
+        for step, state, chip in [
+            ("Print", "At the printer", "Printing"),
+            ("Post", "In the mail", "Shipped"),
+            ("Deliver", "Delivered", "Delivered"),
+        ]:
+            person.driver.get(f"{person.sandbox_url}/")
+            assert person.find(f"form[action='/move-on/{number}/'] button").text == f"{step} #{number}"
+            person.press(f"form[action='/move-on/{number}/'] button")
+            sandbox = person.driver.current_window_handle
+            person.driver.switch_to.window(order)
+            person.wait_for(".milestones [aria-current]", state)
+            assert person.find(".section-head .chip").text == chip
+            person.driver.switch_to.window(sandbox)
+    finally:
+        person.driver.close()
+        person.driver.switch_to.window(order)
+    assert not person.has(".confirm")
+    person.go("/")
+    assert "Delivered" in person.find(".gallery").text
+
+
 def test_disconnecting_forgets_the_connection_and_keeps_the_postcards(person: Person):
     person.connect()
     person.send(name="Kept Kim")

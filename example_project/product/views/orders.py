@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
@@ -47,10 +47,16 @@ def order_detail(request: HttpRequest, order_id: int) -> HttpResponse:
         failure = explain(error)
         return render(request, "product/order.html", context | {"failure": failure}, status=failure.status)
     row = describe(order, postcard)
-    if postcard and row.is_cancelled and postcard.status != Postcard.Status.CANCELLED:
-        postcard.status = Postcard.Status.CANCELLED
-        postcard.save()
+    if postcard and postcard.order_status != row.status:
+        mailing.note_status(postcard, row.status)
     return render(request, "product/order.html", context | {"row": row, "milestones": milestones(row, stats)})
+
+
+@require_GET
+def order_version(request: HttpRequest, order_id: int) -> HttpResponse:
+    """Changes when a webhook has told something new. The order's page asks this often, so thanks.io is not asked."""
+    postcard = get_object_or_404(Postcard, user=request.user, order_id=order_id)
+    return HttpResponse(postcard.updated_at.isoformat(), content_type="text/plain")
 
 
 @require_POST
@@ -66,7 +72,6 @@ def cancel(request: HttpRequest, order_id: int) -> HttpResponse:
         messages.error(request, f"{failure.title}. {failure.text}")
     else:
         if is_cancelled:
-            Postcard.objects.filter(user=request.user, order_id=order_id).update(status=Postcard.Status.CANCELLED)
             messages.success(request, _("The order is cancelled, and thanks.io refunds it to your balance."))
         else:
             messages.error(request, _("It is too late: thanks.io has begun to print this order."))

@@ -11,6 +11,12 @@ from example_project.sandbox.api.mailer import Postcard
 from example_project.sandbox.models import MailingList, Order, OrderItem, balance_cents
 from thanksio_connect.testing import api_shapes
 
+PIECES_ARE = {
+    Order.Status.PROCESSING: "processing",
+    Order.Status.SHIPPED: "in_transit",
+    Order.Status.DELIVERED: "delivered",
+}
+
 
 def mailing_list(row: MailingList) -> dict[str, Any]:
     return api_shapes.mailing_list(str(row.user_id)) | {
@@ -76,7 +82,10 @@ def listed_order(order: Order) -> dict[str, Any]:
 
 
 def tracked_order(order: Order) -> dict[str, Any]:
-    return api_shapes.tracking(full_order(order))
+    tracked = api_shapes.tracking(full_order(order))
+    if order.status in PIECES_ARE:
+        tracked["data"]["stats"] |= {PIECES_ARE[order.status]: order.items.count()}
+    return tracked
 
 
 def order_item(item: OrderItem) -> dict[str, Any]:
