@@ -20,6 +20,7 @@ from thanksio_connect.exceptions import (
 from thanksio_connect.models import ThanksIOConnection
 
 ORDERS_PER_PAGE = 25
+RECIPIENT = ("name", "address", "address2", "city", "province", "postal_code", "country")
 
 # After one of these nobody knows whether there is an order. After any other error there is none.
 OUTCOME_IS_OPEN = (OutcomeUnknown, ServerError, SendOnceRefused)
@@ -27,16 +28,16 @@ OUTCOME_IS_OPEN = (OutcomeUnknown, ServerError, SendOnceRefused)
 
 def fields_of(postcard: Postcard) -> dict[str, Any]:
     """What ``api.estimate`` and ``send_once()`` take for this postcard."""
-    recipient = {
-        name: getattr(postcard, name)
-        for name in ("name", "address", "address2", "city", "province", "postal_code", "country")
-    }
-    return {
-        "size": postcard.size,
-        "front_image_url": postcard.front_image_url,
-        "message": postcard.message,
-        "recipients": [recipient],
-    }
+    fields = {"size": postcard.size, "front_image_url": postcard.front_image_url, "message": postcard.message}
+    if postcard.mailing_list_id:
+        return fields | {"mailing_list_ids": [postcard.mailing_list_id]}
+    return fields | {"recipients": [{name: getattr(postcard, name) for name in RECIPIENT}]}
+
+
+def mailing_lists(connection: ThanksIOConnection) -> dict[int, str]:
+    """Return the names of the account's mailing lists that have somebody on them, by id."""
+    rows = connection.api.mailing_lists.list()
+    return {row["id"]: row["description"] for row in rows if row["total_recipients"]}
 
 
 def estimate(connection: ThanksIOConnection, postcard: Postcard) -> dict[str, Any]:

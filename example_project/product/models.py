@@ -8,6 +8,7 @@ from django.conf import settings
 from django.core.validators import MaxLengthValidator
 from django.db import models
 from django.urls import reverse
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from example_project.product.designs import Design
@@ -37,7 +38,9 @@ class Postcard(models.Model):
     front_image_url = models.CharField(_("front for the printer"), max_length=500, blank=True, editable=False)
     size = models.CharField(_("size"), max_length=4, choices=Size.choices, default=Size.SMALL)
     message = models.TextField(_("message"), validators=[MaxLengthValidator(MESSAGE_LENGTH)])
-    name = models.CharField(_("name"), max_length=80)
+    # To one person, or to everybody on a mailing list at thanks.io: then the list's name, and no address.
+    mailing_list_id = models.BigIntegerField(_("mailing list"), null=True, blank=True)
+    name = models.CharField(_("name"), max_length=255)
     address = models.CharField(_("street and number"), max_length=120)
     address2 = models.CharField(_("apartment, suite"), max_length=120, blank=True)
     city = models.CharField(_("city"), max_length=80)
@@ -58,7 +61,7 @@ class Postcard(models.Model):
         ordering = ["-created_at", "-pk"]
 
     def __str__(self) -> str:
-        return f"{self.name}, {self.city}"
+        return f"{self.name}, {self.place}"
 
     def get_absolute_url(self) -> str:
         """The order when there is one, the review when it is still a draft, else the page of what is not known."""
@@ -66,6 +69,10 @@ class Postcard(models.Model):
             return reverse("order", args=[self.order_id])
         name = "postcard-review" if self.status == self.Status.DRAFT else "postcard-unknown"
         return reverse(name, args=[self.reference])
+
+    @property
+    def place(self) -> str:
+        return gettext("Mailing list") if self.mailing_list_id else f"{self.city}, {self.province}"
 
     @property
     def is_draft(self) -> bool:

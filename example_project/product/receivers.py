@@ -11,8 +11,11 @@ from example_project.product import mailing
 from example_project.product.failures import EXPECTED
 from example_project.product.models import Postcard
 from thanksio_connect import signals
+from thanksio_connect.client.resources.webhooks import WebhookType
 from thanksio_connect.models import ThanksIOConnection
 from thanksio_connect.webhooks import WebhookEvent
+
+EVENTS: list[WebhookType] = ["order.status_update", "order_item.status_update", "order_item.delivered"]
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +24,7 @@ logger = logging.getLogger(__name__)
 def ask_for_events(sender: Any, connection: ThanksIOConnection, **kwargs: Any) -> None:
     """Without webhooks (they need a paid plan) the order's page is as true as it was when it was opened."""
     try:
-        connection.receive_webhooks(["order.status_update", "order_item.status_update"])
+        connection.receive_webhooks(EVENTS)
     except EXPECTED as error:
         logger.warning("thanks.io will not tell what becomes of orders: %s", error)
 

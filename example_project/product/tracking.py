@@ -85,11 +85,30 @@ def describe(order: dict[str, Any], postcard: Postcard | None) -> OrderRow:
         label=label,
         tone=tone,
         cost_cents=cost if isinstance(cost, int) else None,
-        recipients=next((order[key] for key in ("total_recipients", "recipient_count") if order.get(key)), None),
+        recipients=next(
+            (order[key] for key in ("total_recipients", "recipient_count") if isinstance(order.get(key), int)), None
+        ),
         created_at=moment,
         message=str(order.get("message") or ""),
         postcard=postcard,
     )
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How many pieces of an order to many are where."""
+
+    total: int
+    in_the_mail: int
+    delivered: int
+
+
+def progress(row: OrderRow, stats: dict[str, int]) -> Progress | None:
+    """None for an order of a single piece: its milestones say it all."""
+    if not row.recipients or row.recipients < 2 or row.is_cancelled:
+        return None
+    in_the_mail = sum(stats.get(name, 0) for name in ("in_transit", "in_local_area", "processed_for_delivery"))
+    return Progress(row.recipients, in_the_mail, stats.get("delivered", 0))
 
 
 def milestones(row: OrderRow, stats: dict[str, int]) -> list[Milestone]:
@@ -110,7 +129,7 @@ def milestones(row: OrderRow, stats: dict[str, int]) -> list[Milestone]:
         "printed": row.status in {"printed", "fulfilled"} or bool(stats.get("printed")),
         "in_transit": row.status == "shipped" or bool(stats.get("in_transit") or stats.get("re_routed")),
         "in_local_area": bool(stats.get("in_local_area") or stats.get("processed_for_delivery")),
-        "delivered": row.status == "delivered" or bool(stats.get("delivered")),
+        "delivered": row.status == "delivered" or stats.get("delivered", 0) >= (row.recipients or 1),
     }
     reached = max((index for index, (key, *_rest) in enumerate(names) if counted[key]), default=0)
     if row.status == "reviewing":

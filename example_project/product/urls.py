@@ -7,6 +7,8 @@ from example_project.product.views import dashboard, orders, postcards
 urlpatterns = [
     path("", dashboard.home, name="home"),
     path("postcards/new/", postcards.compose, name="postcard-new"),
+    path("postcards/new/list/", postcards.compose_to_list, name="postcard-new-list"),
+    path("postcards/<uuid:reference>/edit/list/", postcards.compose_to_list, name="postcard-edit-list"),
     path("postcards/<uuid:reference>/edit/", postcards.compose, name="postcard-edit"),
     path("postcards/<uuid:reference>/review/", postcards.review, name="postcard-review"),
     path("postcards/<uuid:reference>/send/", postcards.send, name="postcard-send"),

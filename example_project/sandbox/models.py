@@ -101,6 +101,7 @@ class OrderItem(models.Model):
 
     order = models.ForeignKey(Order, verbose_name=_("order"), on_delete=models.CASCADE, related_name="items")
     recipient = models.JSONField(_("recipient"), default=dict)
+    is_delivered = models.BooleanField(_("delivered"), default=False)
 
     class Meta:
         verbose_name = _("order item")

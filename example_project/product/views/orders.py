@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET, require_POST
 from example_project.product import mailing
 from example_project.product.failures import EXPECTED, explain
 from example_project.product.models import Postcard
-from example_project.product.tracking import describe, milestones
+from example_project.product.tracking import describe, milestones, progress
 from thanksio_connect.exceptions import OutcomeUnknown, ServerError
 from thanksio_connect.models import ThanksIOConnection
 
@@ -49,7 +49,8 @@ def order_detail(request: HttpRequest, order_id: int) -> HttpResponse:
     row = describe(order, postcard)
     if postcard and postcard.order_status != row.status:
         mailing.note_status(postcard, row.status)
-    return render(request, "product/order.html", context | {"row": row, "milestones": milestones(row, stats)})
+    context |= {"row": row, "milestones": milestones(row, stats), "progress": progress(row, stats)}
+    return render(request, "product/order.html", context)
 
 
 @require_GET

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from example_project.product import mailing
 from example_project.product.designs import print_url
 from example_project.product.failures import EXPECTED, Failure, explain
-from example_project.product.forms import PostcardForm
+from example_project.product.forms import ListForm, PostcardForm
 from example_project.product.models import Postcard
 from thanksio_connect.exceptions import InvalidRequest, OutcomeUnknown
 from thanksio_connect.models import ThanksIOConnection
@@ -24,9 +24,26 @@ from thanksio_connect.models import ThanksIOConnection
 def compose(request: HttpRequest, reference: UUID | None = None) -> HttpResponse:
     """Write a postcard or change a draft; saving it leads on to the review."""
     postcard = _own(request, reference) if reference else Postcard(user=request.user)
-    if not postcard.is_draft:
+    if not postcard.is_draft or postcard.mailing_list_id:
         return redirect(postcard)
     form = PostcardForm(request.POST or None, instance=postcard)
+    if form.is_valid():
+        return redirect("postcard-review", form.save().reference)
+    return _compose_page(request, form, 422 if form.is_bound else 200)
+
+
+@require_http_methods(["GET", "POST"])
+def compose_to_list(request: HttpRequest, reference: UUID | None = None) -> HttpResponse:
+    """The same, to everybody on one of the account's mailing lists. thanks.io is asked for the lists."""
+    postcard = _own(request, reference) if reference else Postcard(user=request.user)
+    if not postcard.is_draft:
+        return redirect(postcard)
+    try:
+        lists = mailing.mailing_lists(ThanksIOConnection.objects.for_user(request.user))
+    except EXPECTED as error:
+        failure = explain(error)
+        return render(request, "product/compose.html", {"failure": failure, "to_list": True}, status=failure.status)
+    form = ListForm(request.POST or None, instance=postcard, lists=lists)
     if form.is_valid():
         return redirect("postcard-review", form.save().reference)
     return _compose_page(request, form, 422 if form.is_bound else 200)
@@ -95,10 +112,13 @@ def _own(request: HttpRequest, reference: UUID) -> Postcard:
 
 
 def _compose_page(request: HttpRequest, form: PostcardForm, status: int) -> HttpResponse:
-    return render(request, "product/compose.html", {"form": form, "postcard": form.instance}, status=status)
+    context = {"form": form, "postcard": form.instance, "to_list": isinstance(form, ListForm)}
+    return render(request, "product/compose.html", context, status=status)
 
 
 def _refused_page(request: HttpRequest, postcard: Postcard, error: InvalidRequest) -> HttpResponse:
+    if postcard.mailing_list_id:
+        return _review_page(request, postcard, failure=explain(error))
     return _compose_page(request, PostcardForm.for_refused(postcard, error.errors, error.message), 422)
 
 

@@ -14,7 +14,7 @@ from thanksio_connect.testing import api_shapes
 PIECES_ARE = {
     Order.Status.PROCESSING: "processing",
     Order.Status.SHIPPED: "in_transit",
-    Order.Status.DELIVERED: "delivered",
+    Order.Status.DELIVERED: "in_transit",
 }
 
 
@@ -84,9 +84,12 @@ def listed_order(order: Order) -> dict[str, Any]:
 def tracked_order(order: Order) -> dict[str, Any]:
     tracked = api_shapes.tracking(full_order(order))
     if order.status in PIECES_ARE:
-        tracked["data"]["stats"] |= {PIECES_ARE[order.status]: order.items.count()}
+        delivered = order.items.filter(is_delivered=True).count()
+        pieces = {PIECES_ARE[order.status]: order.items.count() - delivered, "delivered": delivered}
+        tracked["data"]["stats"] |= pieces
     return tracked
 
 
 def order_item(item: OrderItem) -> dict[str, Any]:
-    return api_shapes.order_item(item.pk, "postcard", {}, item.recipient, item.order.created_at)
+    made = api_shapes.order_item(item.pk, "postcard", {}, item.recipient, item.order.created_at)
+    return made | ({"status": "Delivered"} if item.is_delivered else {})
