@@ -128,6 +128,17 @@ def explain(error: Exception) -> Failure:
     )
 
 
+def no_lists() -> Failure:
+    """Nothing has failed, but there is nothing to choose from."""
+    return Failure(
+        _("No mailing list yet"),
+        _("Your lists are kept at thanks.io. Put somebody on one there, and it can be chosen here."),
+        200,
+        "info",
+        "billing",
+    )
+
+
 def _wait(retry_after: float | None) -> str:
     if not retry_after:
         return _("thanks.io asks to wait a moment. Nothing was sent or charged; try again shortly.")

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from example_project.product import mailing
 from example_project.product.designs import print_url
-from example_project.product.failures import EXPECTED, Failure, explain
+from example_project.product.failures import EXPECTED, Failure, explain, no_lists
 from example_project.product.forms import ListForm, PostcardForm
 from example_project.product.models import Postcard
 from thanksio_connect.exceptions import InvalidRequest, OutcomeUnknown
@@ -38,10 +38,12 @@ def compose_to_list(request: HttpRequest, reference: UUID | None = None) -> Http
     postcard = _own(request, reference) if reference else Postcard(user=request.user)
     if not postcard.is_draft:
         return redirect(postcard)
+    lists, failure = {}, no_lists()
     try:
         lists = mailing.mailing_lists(ThanksIOConnection.objects.for_user(request.user))
     except EXPECTED as error:
         failure = explain(error)
+    if not lists:
         return render(request, "product/compose.html", {"failure": failure, "to_list": True}, status=failure.status)
     form = ListForm(request.POST or None, instance=postcard, lists=lists)
     if form.is_valid():
