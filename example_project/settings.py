@@ -67,6 +67,11 @@ TEMPLATES = [
     },
 ]
 
+# Where thanks.io tells what becomes of an order. On this machine only the sandbox can reach it.
+THANKSIO_WEBHOOKS_URL = env(
+    "THANKSIO_WEBHOOKS_URL", default=f"{env('DEMO_PRODUCT_URL', default='http://localhost:8000')}/thanksio/webhooks/"
+)
+
 DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",

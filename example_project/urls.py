@@ -9,6 +9,7 @@ from django.urls import include, path
 urlpatterns = [
     path("", include("example_project.product.urls")),
     path("thanksio/", include("thanksio_connect.urls")),
+    path("thanksio/webhooks/", include("thanksio_connect.webhook_urls")),
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("admin/", admin.site.urls),

@@ -21,7 +21,8 @@ CONNECTION = """
     JOIN auth_user ON auth_user.id = connection.user_id WHERE auth_user.username = ?
 """
 POSTCARDS = """
-    SELECT postcard.reference, postcard.status, postcard.order_id FROM product_postcard AS postcard
+    SELECT postcard.reference, postcard.status, postcard.order_id, postcard.order_status
+    FROM product_postcard AS postcard
     JOIN auth_user ON auth_user.id = postcard.user_id WHERE auth_user.username = ? ORDER BY postcard.id
 """
 

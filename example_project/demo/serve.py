@@ -16,7 +16,7 @@ from django.core.management import call_command
 
 from example_project.demo.prepare import SETTINGS
 
-QUERY = re.compile(r"\?\S*")
+SECRET = re.compile(r"(?<=\?)\S+|(?<=/webhooks/)[\w-]{20,}")
 
 
 def serve(part: str, address: str) -> None:
@@ -33,9 +33,9 @@ def _end_with_parent() -> None:
 
 
 def _worth_reading(record: logging.LogRecord) -> bool:
-    """Leave inspections out, and query strings too: authorization codes and states travel in them."""
+    """Leave inspections out, and what is secret in addresses: codes and states in queries, a webhook's token."""
     if isinstance(record.args, tuple):
-        record.args = tuple(QUERY.sub("?…", arg) if isinstance(arg, str) else arg for arg in record.args)
+        record.args = tuple(SECRET.sub("…", arg) if isinstance(arg, str) else arg for arg in record.args)
     return "/_sandbox/" not in record.getMessage()
 
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from example_project.demo import keys
 from example_project.demo.browser import Browser, Page
@@ -46,6 +47,7 @@ class Story:
         yield "Connect, and allow it", self.allow
         yield "Price a postcard", self.estimate
         yield "Send it", self.send
+        yield "Print it at the sandbox", self.print_it
         yield "Wait until the access token is dead", self.expire
         yield "Renew it with refresh_thanksio_tokens", self.refresh
         yield "Send another postcard", self.send_again
@@ -92,6 +94,15 @@ class Story:
 
     def send(self) -> str:
         return self._send(1)
+
+    def print_it(self) -> str:
+        account = self.browser.get(f"{self.sandbox}/")
+        self.browser.submit(account.form(action_ends="/move-on/1/"))
+        expect("the order at the sandbox", self.evidence.orders()[0]["status"], "processing")
+        self.evidence.wait_for(
+            "the webhook at the product", lambda: self.evidence.postcards()[0]["order_status"] == "printing"
+        )
+        return "a webhook told the product"
 
     def expire(self) -> str:
         self.evidence.wait_for("the access token's end at the sandbox", lambda: self.evidence.tokens().live_access == 0)
@@ -172,8 +183,8 @@ class Story:
         expect("orders at the sandbox", len(orders), number)
         order = orders[-1]
         expect("the product's postcard", (postcard["status"], postcard["order_id"]), ("sent", order["id"]))
-        reference = (order["metadata"] or {}).get("postlight_reference", "").replace("-", "")
-        expect("the reference in the order's metadata", reference, postcard["reference"])
+        key = (order["metadata"] or {}).get("send_once_key", "")
+        expect("the key in the order's metadata", key, f"postcard-{UUID(postcard['reference'])}")
         expect("the message that arrived", order["message"], POSTCARD["message"])
         expect("renewals counted on both sides", self._connection()["version"], 1 + self.evidence.tokens().refreshes)
         return f"order #{order['id']} arrived, and the product knows it"

@@ -18,6 +18,7 @@ from thanksio_connect.exceptions import (
     PaymentRequired,
     RateLimited,
     ReconnectRequired,
+    SendOnceRefused,
     ServerError,
     ThanksIOConfigurationError,
     ThanksIOError,
@@ -72,6 +73,14 @@ def explain(error: Exception) -> Failure:
             )
         case RateLimited() | Throttled():
             return Failure(_("That was a little fast"), _wait(error.retry_after), 429, "warning", "retry")
+        case SendOnceRefused() | OutcomeUnknown(retryable=False):
+            return Failure(
+                _("We can't settle this for you"),
+                _("Look for the postcard among your orders at thanks.io. If it is not there, write it anew."),
+                409,
+                "warning",
+                "orders",
+            )
         case OutcomeUnknown() | ServerError():
             return Failure(
                 _("thanks.io did not answer"),
@@ -116,6 +125,17 @@ def explain(error: Exception) -> Failure:
         502,
         "problem",
         "retry",
+    )
+
+
+def no_lists() -> Failure:
+    """Nothing has failed, but there is nothing to choose from."""
+    return Failure(
+        _("No mailing list yet"),
+        _("Your lists are kept at thanks.io. Put somebody on one there, and it can be chosen here."),
+        200,
+        "info",
+        "billing",
     )
 
 

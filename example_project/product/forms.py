@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from django import forms
 from django.core.exceptions import NON_FIELD_ERRORS
@@ -73,3 +74,21 @@ class PostcardForm(forms.ModelForm):
             self.add_error(field if field in self.fields else NON_FIELD_ERRORS, list(messages))
         if not self.errors:
             self.add_error(NON_FIELD_ERRORS, message or _("thanks.io did not accept this postcard."))
+
+
+class ListForm(PostcardForm):
+    """A postcard to everybody on a mailing list: thanks.io knows the addresses."""
+
+    class Meta(PostcardForm.Meta):
+        fields = ["design", "size", "message", "mailing_list_id"]
+        labels = {**PostcardForm.Meta.labels, "mailing_list_id": _("Mailing list")}
+
+    def __init__(self, *args: Any, lists: Mapping[int, str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._lists = lists
+        label = self.fields["mailing_list_id"].label
+        self.fields["mailing_list_id"] = forms.TypedChoiceField(label=label, choices=list(lists.items()), coerce=int)
+
+    def save(self, commit: bool = True) -> Postcard:
+        self.instance.name = self._lists[self.cleaned_data["mailing_list_id"]]
+        return super().save(commit)

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 
 from example_project.product.models import Postcard
 
+Tone = Literal["working", "good", "muted", "bad"]
 State = Literal["done", "current", "todo"]
 
 
@@ -22,7 +23,7 @@ class OrderRow:
     kind: str
     status: str
     label: str
-    tone: Literal["working", "good", "muted", "bad"]
+    tone: Tone
     cost_cents: int | None
     recipients: int | None
     created_at: datetime | None
@@ -32,6 +33,10 @@ class OrderRow:
     @property
     def is_cancelled(self) -> bool:
         return self.status == "cancelled"
+
+    @property
+    def is_moving(self) -> bool:
+        return self.status not in {"cancelled", "delivered", "error"}
 
     @property
     def is_cancellable(self) -> bool:
@@ -46,10 +51,9 @@ class Milestone:
     is_problem: bool = False
 
 
-def describe(order: dict[str, Any], postcard: Postcard | None) -> OrderRow:
-    """Read an order of the list or of the tracking answer; their shapes differ, so nothing is taken for granted."""
-    status = str(order.get("status") or "").lower()
-    labels = {
+def state_of(status: str) -> tuple[str, Tone]:
+    """What to call an order's state, and the tone of it. A state that is not known is told as thanks.io has it."""
+    labels: dict[str, tuple[str, Tone]] = {
         "reviewing": (_("In review"), "working"),
         "processing": (_("Processing"), "working"),
         "printing": (_("Printing"), "working"),
@@ -61,7 +65,13 @@ def describe(order: dict[str, Any], postcard: Postcard | None) -> OrderRow:
         "cancelled": (_("Cancelled"), "muted"),
         "error": (_("Problem"), "bad"),
     }
-    label, tone = labels.get(status, (str(order.get("status") or _("Unknown")), "muted"))
+    return labels.get(status, (status or _("Unknown"), "muted"))
+
+
+def describe(order: dict[str, Any], postcard: Postcard | None) -> OrderRow:
+    """Read an order of the list or of the tracking answer; their shapes differ, so nothing is taken for granted."""
+    status = str(order.get("status") or "").lower()
+    label, tone = state_of(status)
     created_at = order.get("created_at")
     try:
         moment = parse_datetime(created_at) if isinstance(created_at, str) else None
@@ -73,13 +83,32 @@ def describe(order: dict[str, Any], postcard: Postcard | None) -> OrderRow:
         kind=str(order.get("display_type") or order.get("type") or _("Order")),
         status=status,
         label=label,
-        tone=tone,  # type: ignore[arg-type]
+        tone=tone,
         cost_cents=cost if isinstance(cost, int) else None,
-        recipients=next((order[key] for key in ("total_recipients", "recipient_count") if order.get(key)), None),
+        recipients=next(
+            (order[key] for key in ("total_recipients", "recipient_count") if isinstance(order.get(key), int)), None
+        ),
         created_at=moment,
         message=str(order.get("message") or ""),
         postcard=postcard,
     )
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How many pieces of an order to many are where."""
+
+    total: int
+    in_the_mail: int
+    delivered: int
+
+
+def progress(row: OrderRow, stats: dict[str, int]) -> Progress | None:
+    """None for an order of a single piece: its milestones say it all."""
+    if not row.recipients or row.recipients < 2 or row.is_cancelled:
+        return None
+    in_the_mail = sum(stats.get(name, 0) for name in ("in_transit", "in_local_area", "processed_for_delivery"))
+    return Progress(row.recipients, in_the_mail, stats.get("delivered", 0))
 
 
 def milestones(row: OrderRow, stats: dict[str, int]) -> list[Milestone]:
@@ -100,7 +129,7 @@ def milestones(row: OrderRow, stats: dict[str, int]) -> list[Milestone]:
         "printed": row.status in {"printed", "fulfilled"} or bool(stats.get("printed")),
         "in_transit": row.status == "shipped" or bool(stats.get("in_transit") or stats.get("re_routed")),
         "in_local_area": bool(stats.get("in_local_area") or stats.get("processed_for_delivery")),
-        "delivered": row.status == "delivered" or bool(stats.get("delivered")),
+        "delivered": row.status == "delivered" or stats.get("delivered", 0) >= (row.recipients or 1),
     }
     reached = max((index for index, (key, *_rest) in enumerate(names) if counted[key]), default=0)
     if row.status == "reviewing":

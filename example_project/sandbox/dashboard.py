@@ -18,6 +18,7 @@ from oauth2_provider.models import (
     get_refresh_token_model,
 )
 
+from example_project.sandbox import moving
 from example_project.sandbox.inspection import token_counts
 from example_project.sandbox.models import Answer, Order, balance_cents
 
@@ -48,6 +49,14 @@ def revoke(request: HttpRequest, pk: int) -> HttpResponse:
             token.revoke()
         get_access_token_model().objects.filter(user=request.user, application=client).delete()
     messages.success(request, _("%(name)s no longer has access to this account.") % {"name": client.name})
+    return redirect("dashboard")
+
+
+@login_required
+@require_POST
+def move_on(request: HttpRequest, pk: int) -> HttpResponse:
+    """What happens to an order at the printer's and in the mail."""
+    moving.move_on(get_object_or_404(Order, pk=pk, user=request.user))
     return redirect("dashboard")
 
 

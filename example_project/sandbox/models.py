@@ -66,6 +66,9 @@ class Order(models.Model):
 
     class Status(models.TextChoices):
         REVIEWING = "reviewing", _("Reviewing")
+        PROCESSING = "processing", _("Printing")
+        SHIPPED = "shipped", _("Shipped")
+        DELIVERED = "delivered", _("Delivered")
         CANCELLED = "cancelled", _("Cancelled")
 
     user = models.ForeignKey(
@@ -98,6 +101,7 @@ class OrderItem(models.Model):
 
     order = models.ForeignKey(Order, verbose_name=_("order"), on_delete=models.CASCADE, related_name="items")
     recipient = models.JSONField(_("recipient"), default=dict)
+    is_delivered = models.BooleanField(_("delivered"), default=False)
 
     class Meta:
         verbose_name = _("order item")
@@ -105,6 +109,26 @@ class OrderItem(models.Model):
 
     def __str__(self) -> str:
         return f"{self.recipient.get('name') or self.recipient.get('address')}"
+
+
+class Webhook(models.Model):
+    """An address that is called when an order moves on."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, verbose_name=_("user"), on_delete=models.CASCADE)
+    url = models.CharField(_("URL"), max_length=500)
+    type = models.CharField(_("type"), max_length=40)
+    verb = models.CharField(_("verb"), max_length=10)
+    description = models.CharField(_("description"), max_length=255, blank=True)
+    invoke_count = models.PositiveIntegerField(_("calls"), default=0)
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+    updated_at = models.DateTimeField(_("updated at"), auto_now=True)
+
+    class Meta:
+        verbose_name = _("webhook")
+        verbose_name_plural = _("webhooks")
+
+    def __str__(self) -> str:
+        return self.type
 
 
 def balance_cents(user: models.Model) -> int:

@@ -11,6 +11,7 @@ urlpatterns = [
     path("", dashboard.dashboard, name="dashboard"),
     path("profile/api", dashboard.dashboard),  # where thanks.io has it
     path("revoke/<int:pk>/", dashboard.revoke, name="revoke"),
+    path("move-on/<int:pk>/", dashboard.move_on, name="move-on"),
     path("login", LoginView.as_view(template_name="sandbox/login.html"), name="login"),
     path("logout", LogoutView.as_view(), name="logout"),
     path("oauth/authorize", ConsentView.as_view(), name="authorize"),

@@ -56,6 +56,11 @@ class Person:
     def has(self, css: str) -> bool:
         return bool(self.driver.find_elements(By.CSS_SELECTOR, css))
 
+    def wait_for(self, css: str, start: str) -> None:
+        """Wait until the page shows it, with no doing of anybody's."""
+        waiting = WebDriverWait(self.driver, WAIT_SECONDS, ignored_exceptions=[WebDriverException])
+        waiting.until(lambda driver: driver.find_element(By.CSS_SELECTOR, css).text.startswith(start), f"no {start}")
+
     def cookies(self) -> dict[str, dict[str, object]]:
         """The cookies of the page's host, by name."""
         return {cookie["name"]: cookie for cookie in self.driver.get_cookies()}

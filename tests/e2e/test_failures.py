@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -25,11 +27,19 @@ def thanksio() -> Iterator[ThanksIOServer]:
 
 
 @pytest.fixture(scope="module")
-def product_url(
-    thanksio: ThanksIOServer, tmp_path_factory: pytest.TempPathFactory, prepared_demo: Path
-) -> Iterator[str]:
-    with product_beside(thanksio, tmp_path_factory.mktemp("demo"), prepared_demo) as url:
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("demo")
+
+
+@pytest.fixture(scope="module")
+def product_url(thanksio: ThanksIOServer, directory: Path, prepared_demo: Path) -> Iterator[str]:
+    with product_beside(thanksio, directory, prepared_demo) as url:
         yield url
+
+
+@pytest.fixture
+def product_database(directory: Path) -> Path:
+    return directory / "product.sqlite3"
 
 
 class Customer(Browser):
@@ -120,22 +130,39 @@ def test_a_send_without_an_answer_is_never_repeated_and_is_found_again(customer,
     assert sends(thanksio) == before + 1
     assert customer.visit(page.path).path == unknown.path, "a card that may have been sent can't be reviewed again"
     assert "We don't know whether your postcard to Lost Lea was sent" in customer.visit("/").text
-    found = customer.submit(unknown.form(action_ends="/find/"))
-    assert "Found it" in found.text
+    found = customer.send(unknown)
+    assert "thanks.io has your postcard to Lost Lea" in found.text
     assert "To Lost Lea" in found.text
     assert sends(thanksio) == before + 1
 
 
-def test_a_send_that_never_arrived_becomes_a_draft_only_when_the_user_says_so(customer, thanksio):
+def test_a_send_that_never_arrived_is_sent_after_ten_minutes(customer, thanksio, product_database):
     page = customer.review(name="Gone Gil")
+    before = sends(thanksio)
     thanksio.next_api(SEND, lose_reply="before")
     unknown = customer.send(page)
     assert "We don't know whether it was sent" in unknown.text
-    searched = customer.submit(unknown.form(action_ends="/find/"))
-    assert "It is not among your newest orders" in searched.text
-    draft = customer.submit(searched.form(action_ends="/not-sent/"))
-    assert draft.path == page.path
-    assert "thanks.io has your postcard" in customer.send(draft).text
+    searched = customer.send(unknown)
+    assert "It is not among your orders yet" in searched.text
+    assert sends(thanksio) == before + 1
+    with closing(sqlite3.connect(product_database)) as database, database:
+        database.execute(
+            "UPDATE thanksio_connect_sentorder SET created_at = datetime(created_at, '-11 minutes'), "
+            "attempted_at = datetime(attempted_at, '-11 minutes') WHERE state = 'sending'"
+        )
+    assert "thanks.io has your postcard to Gone Gil" in customer.send(searched).text
+    assert sends(thanksio) == before + 2
+
+
+def test_a_postcard_that_nobody_can_settle_says_where_to_look(customer, thanksio, product_database):
+    page = customer.review(name="Changed Cho")
+    thanksio.next_api(SEND, lose_reply="before")
+    unknown = customer.send(page)
+    with closing(sqlite3.connect(product_database)) as database, database:
+        database.execute("UPDATE product_postcard SET message = 'Another one' WHERE name = 'Changed Cho'")
+    refused = customer.send(unknown)
+    assert refused.status == 409
+    assert "We can't settle this for you" in refused.text
 
 
 def test_pressing_send_twice_orders_once(customer: Customer, thanksio: ThanksIOServer):

@@ -54,6 +54,62 @@ def test_an_order_can_be_cancelled_while_it_is_in_review(person: Person):
     assert not person.has(".confirm")
 
 
+def test_an_open_order_page_moves_by_itself_when_thanksio_tells(person: Person):
+    person.connect()
+    person.send(name="Moving Mo")
+    order = person.driver.current_window_handle
+    number = person.driver.current_url.rpartition("/orders/")[2].strip("/")
+    person.driver.switch_to.new_window("window")
+    try:
+        for step, state, chip in [
+            ("Print", "At the printer", "Printing"),
+            ("Post", "In the mail", "Shipped"),
+            ("Deliver", "Delivered", "Delivered"),
+        ]:
+            person.driver.get(f"{person.sandbox_url}/")
+            assert person.find(f"form[action='/move-on/{number}/'] button").text == f"{step} #{number}"
+            person.press(f"form[action='/move-on/{number}/'] button")
+            sandbox = person.driver.current_window_handle
+            person.driver.switch_to.window(order)
+            person.wait_for(".milestones [aria-current]", state)
+            assert person.find(".section-head .chip").text == chip
+            person.driver.switch_to.window(sandbox)
+    finally:
+        person.driver.close()
+        person.driver.switch_to.window(order)
+    assert not person.has(".confirm")
+    person.go("/")
+    assert "Delivered" in person.find(".gallery").text
+
+
+def test_a_whole_mailing_list_is_written_to_at_once_and_its_progress_is_shown(person: Person):
+    person.connect()
+    person.go("/postcards/new/")
+    person.press("a[href='/postcards/new/list/']")
+    person.picture("compose-list")
+    person.find("#id_message").send_keys("Dear customers, the harbour is open again!")
+    person.press(".compose-submit button")
+    assert "Recipients\n2" in person.find(".facts").text
+    assert person.find(".price").text == "$2.36"
+    person.picture("review-list")
+    person.press("a[href*='/edit/list/']")
+    assert person.find("#id_message").get_attribute("value").startswith("Dear customers")
+    person.press(".compose-submit button")
+    person.press(".checkout form button.primary")
+    assert person.heading == "To Customers"
+    assert person.find(".progress").text == "0 of 2 delivered"
+    path = person.driver.current_url.removeprefix(person.product_url)
+    for _step in ("Print", "Post", "Deliver"):
+        person.driver.get(f"{person.sandbox_url}/")
+        person.press(f"form[action='/move-on/{path.split('/')[2]}/'] button")
+    person.go(path)
+    assert person.find(".progress").text == "1 of 2 delivered\n1 in the mail"
+    assert person.find(".milestones [aria-current]").text.startswith("In the mail")
+    person.picture("order-list")
+    person.go("/orders/")
+    assert "Mailing list" in person.find(f".order-row[href='{path}']").text
+
+
 def test_disconnecting_forgets_the_connection_and_keeps_the_postcards(person: Person):
     person.connect()
     person.send(name="Kept Kim")

@@ -4,7 +4,10 @@ import base64
 import hashlib
 import json
 import secrets
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import ClassVar
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
@@ -297,6 +300,63 @@ def test_order_is_sent_listed_tracked_and_cancelled(sandbox, token):
     cancelled = sandbox.api("PUT", f"/orders/{sent['id']}/cancel", token).json()["order"]
     assert (cancelled["id"], cancelled["status"]) == (sent["id"], "cancelled")
     assert sandbox.records()["users"][0]["orders"][-1]["status"] == "cancelled"
+
+
+class Receiver(BaseHTTPRequestHandler):
+    events: ClassVar[list[dict]] = []
+
+    def do_POST(self):
+        self.events.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *args):
+        pass
+
+
+def test_order_that_moves_on_is_told_to_its_webhook_and_can_no_longer_be_cancelled(sandbox):
+    token = sandbox.connect("second")["access_token"]
+    sent = sandbox.api("POST", "/send/postcard", token, json=POSTCARD).json()
+    browser = Browser()
+    page = browser.get(f"{sandbox.url}/")
+    account = browser.submit(page.form(has_field="password"), {"username": "second", "password": "second"})
+    with HTTPServer(("127.0.0.1", 0), Receiver) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        fields = {"url": f"http://127.0.0.1:{server.server_port}/", "type": "order.status_update", "verb": "post"}
+        webhook = sandbox.api("POST", "/webhooks", token, json=fields).json()
+        account = browser.submit(account.form(action_ends=f"/move-on/{sent['id']}/"))
+        server.shutdown()
+    account = browser.submit(account.form(action_ends=f"/move-on/{sent['id']}/"))  # nobody answers now
+    browser.close()
+    [event] = Receiver.events
+    assert event["event_type"] == "order.status_update"
+    assert event["data"] == {
+        "order.id": sent["id"],
+        "order.status": "Printing",
+        "order.previous_status": "reviewing",
+        "order.current_status": "processing",
+        "order.metadata": {"reference": "abc"},
+    }
+    tracked = sandbox.api("GET", f"/orders/{sent['id']}/track", token).json()["data"]
+    assert (tracked["order"]["status"], tracked["stats"]["in_transit"]) == ("Shipped", 1)
+    assert sandbox.api("PUT", f"/orders/{sent['id']}/cancel", token).json()["order"]["status"] == "shipped"
+    listed = sandbox.api("GET", "/webhooks", token).json()
+    assert (listed["can_manage_webhooks"], listed["data"][0]["invoke_count"]) == (True, 2)
+    assert sandbox.api("DELETE", f"/webhooks/{webhook['id']}", token).json() == {"status": "success"}
+
+
+def test_webhooks_are_changed_and_deleted_by_their_owner_only(sandbox, token):
+    fields = {"url": "http://127.0.0.1:1/", "type": "order.status_update", "verb": "post"}
+    assert list(sandbox.api("POST", "/webhooks", token, json={"url": "x"}).json()["errors"]) == ["type", "verb"]
+    made = sandbox.api("POST", "/webhooks", token, json=fields)
+    assert made.status_code == 201
+    path = f"/webhooks/{made.json()['id']}"
+    stranger = sandbox.connect("second")["access_token"]
+    assert sandbox.api("DELETE", path, stranger).status_code == 404
+    changed = sandbox.api("PUT", path, token, json=fields | {"url": "http://127.0.0.1:2/"}).json()
+    assert (changed["id"], changed["url"]) == (made.json()["id"], "http://127.0.0.1:2/")
+    assert sandbox.api("DELETE", path, token).status_code == 200
+    assert sandbox.api("DELETE", path, token).status_code == 404
 
 
 def test_somebody_elses_order_is_refused_without_blaming_the_token(sandbox, token):

@@ -4,6 +4,8 @@ from django import template
 from django.urls import ResolverMatch
 from django.utils.formats import number_format
 
+from example_project.product.tracking import state_of
+
 register = template.Library()
 _TABS = {"home": "home", "postcard": "write", "order": "orders", "orders": "orders", "thanksio_connect": "connection"}
 
@@ -14,6 +16,13 @@ def dollars(cents: int | None) -> str:
     if cents is None:
         return "–"
     return f"${number_format(cents / 100, decimal_pos=2, force_grouping=True)}"
+
+
+@register.inclusion_tag("product/_chip.html")
+def order_chip(status: str) -> dict[str, str]:
+    """Where an order is, as far as thanks.io has told."""
+    label, tone = state_of(status)
+    return {"label": label, "tone": tone}
 
 
 @register.filter

@@ -13,7 +13,7 @@ def home(request: HttpRequest) -> HttpResponse:
     postcards = Postcard.objects.filter(user=request.user)
     context = {
         "recent": postcards[:RECENT],
-        "uncertain": postcards.filter(status__in=[Postcard.Status.SENDING, Postcard.Status.UNKNOWN]),
+        "uncertain": postcards.filter(status=Postcard.Status.UNKNOWN),
         "sent_count": postcards.filter(status=Postcard.Status.SENT).count(),
         "draft_count": postcards.filter(status=Postcard.Status.DRAFT).count(),
     }

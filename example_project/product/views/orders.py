@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from example_project.product import mailing
 from example_project.product.failures import EXPECTED, explain
 from example_project.product.models import Postcard
-from example_project.product.tracking import describe, milestones
+from example_project.product.tracking import describe, milestones, progress
 from thanksio_connect.exceptions import OutcomeUnknown, ServerError
 from thanksio_connect.models import ThanksIOConnection
 
@@ -27,10 +27,11 @@ def order_list(request: HttpRequest) -> HttpResponse:
     except EXPECTED as error:
         failure = explain(error)
         return render(request, "product/orders.html", {"failure": failure}, status=failure.status)
-    ids = [order.get("id") for order in page.orders if isinstance(order.get("id"), int)]
+    listed = [{**order} for order in page.rows if isinstance(order, dict)]
+    ids = [order.get("id") for order in listed if isinstance(order.get("id"), int)]
     postcards = Postcard.objects.filter(user=request.user, order_id__in=ids)
     ours = {postcard.order_id: postcard for postcard in postcards}
-    rows = [describe(order, ours.get(order.get("id"))) for order in page.orders]
+    rows = [describe(order, ours.get(order.get("id"))) for order in listed]
     return render(request, "product/orders.html", {"rows": rows, "page": page})
 
 
@@ -45,11 +46,18 @@ def order_detail(request: HttpRequest, order_id: int) -> HttpResponse:
     except EXPECTED as error:
         failure = explain(error)
         return render(request, "product/order.html", context | {"failure": failure}, status=failure.status)
-    row = describe({**order, "id": order_id}, postcard)
-    if postcard and row.is_cancelled and postcard.status != Postcard.Status.CANCELLED:
-        postcard.status = Postcard.Status.CANCELLED
-        postcard.save()
-    return render(request, "product/order.html", context | {"row": row, "milestones": milestones(row, stats)})
+    row = describe(order, postcard)
+    if postcard and postcard.order_status != row.status:
+        mailing.note_status(postcard, row.status)
+    context |= {"row": row, "milestones": milestones(row, stats), "progress": progress(row, stats)}
+    return render(request, "product/order.html", context)
+
+
+@require_GET
+def order_version(request: HttpRequest, order_id: int) -> HttpResponse:
+    """Changes when a webhook has told something new. The order's page asks this often, so thanks.io is not asked."""
+    postcard = get_object_or_404(Postcard, user=request.user, order_id=order_id)
+    return HttpResponse(postcard.updated_at.isoformat(), content_type="text/plain")
 
 
 @require_POST
@@ -65,7 +73,6 @@ def cancel(request: HttpRequest, order_id: int) -> HttpResponse:
         messages.error(request, f"{failure.title}. {failure.text}")
     else:
         if is_cancelled:
-            Postcard.objects.filter(user=request.user, order_id=order_id).update(status=Postcard.Status.CANCELLED)
             messages.success(request, _("The order is cancelled, and thanks.io refunds it to your balance."))
         else:
             messages.error(request, _("It is too late: thanks.io has begun to print this order."))

@@ -11,6 +11,12 @@ from example_project.sandbox.api.mailer import Postcard
 from example_project.sandbox.models import MailingList, Order, OrderItem, balance_cents
 from thanksio_connect.testing import api_shapes
 
+PIECES_ARE = {
+    Order.Status.PROCESSING: "processing",
+    Order.Status.SHIPPED: "in_transit",
+    Order.Status.DELIVERED: "in_transit",
+}
+
 
 def mailing_list(row: MailingList) -> dict[str, Any]:
     return api_shapes.mailing_list(str(row.user_id)) | {
@@ -76,8 +82,14 @@ def listed_order(order: Order) -> dict[str, Any]:
 
 
 def tracked_order(order: Order) -> dict[str, Any]:
-    return api_shapes.tracking(full_order(order))
+    tracked = api_shapes.tracking(full_order(order))
+    if order.status in PIECES_ARE:
+        delivered = order.items.filter(is_delivered=True).count()
+        pieces = {PIECES_ARE[order.status]: order.items.count() - delivered, "delivered": delivered}
+        tracked["data"]["stats"] |= pieces
+    return tracked
 
 
 def order_item(item: OrderItem) -> dict[str, Any]:
-    return api_shapes.order_item(item.pk, "postcard", {}, item.recipient, item.order.created_at)
+    made = api_shapes.order_item(item.pk, "postcard", {}, item.recipient, item.order.created_at)
+    return made | ({"status": "Delivered"} if item.is_delivered else {})

@@ -2,7 +2,7 @@
 
 from django.urls import re_path
 
-from example_project.sandbox.api import views
+from example_project.sandbox.api import views, webhooks
 
 app_name = "api"
 urlpatterns = [
@@ -15,5 +15,7 @@ urlpatterns = [
     re_path(r"^orders/(?P<pk>[0-9]{1,18})/cancel/?$", views.order_cancel),
     re_path(r"^handwriting-styles/?$", views.handwriting_styles),
     re_path(r"^image-templates/?$", views.image_templates),
+    re_path(r"^webhooks/?$", webhooks.webhooks),
+    re_path(r"^webhooks/(?P<pk>[0-9]{1,18})/?$", webhooks.webhook),
     re_path(r"", views.not_found),
 ]

@@ -90,8 +90,9 @@ def order_cancel(request: HttpRequest, pk: str) -> HttpResponse:
     order = _own_order(request, pk)
     if isinstance(order, HttpResponse):
         return order
-    order.status = Order.Status.CANCELLED
-    order.save(update_fields=["status", "updated_at"])
+    if order.status == Order.Status.REVIEWING:
+        order.status = Order.Status.CANCELLED
+        order.save(update_fields=["status", "updated_at"])
     return JsonResponse({"order": shapes.full_order(order)})
 
 

@@ -1,3 +1,16 @@
+// An order's page asks this site now and then whether a webhook has told something new, and shows it.
+const live = document.querySelector("[data-live]");
+const refresh = async () => {
+  const version = await (await fetch(live.dataset.live)).text();
+  if (version === live.dataset.version) return;
+  const page = new DOMParser().parseFromString(await (await fetch(location.href)).text(), "text/html");
+  const fresh = page.querySelector("[data-order]");
+  if (!fresh) return;
+  live.dataset.version = fresh.dataset.version;
+  live.replaceChildren(...fresh.childNodes);
+};
+if (live) setInterval(() => document.hidden || refresh().catch(() => {}), 2000);
+
 // Not needed, only nice: a form that was submitted says so and can't be submitted twice.
 document.addEventListener("submit", (event) => {
   const form = event.target;
