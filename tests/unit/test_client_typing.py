@@ -26,7 +26,7 @@ def once(key: SendOnce) -> int:
 
 
 def send(api: ThanksIOClient, is_draft: bool) -> int:
-    order: PlacedOrder = api.send.postcard(message="Hi", size="4x6", recipients=[{"name": "Ann", "address": "1 Main St"}])
+    order: PlacedOrder = api.send.postcard(message="Hi", recipients=[{"name": "Ann", "address": "1 Main St"}])
     preview: Preview = api.send.postcard(message="Hi", mailing_list_ids=[1], preview=True)
     either: PlacedOrder | Preview = api.send.giftcard(giftcard_brand="amazonus", sub_account=None, preview=is_draft)
     print(preview["data"]["previews"][0].upper(), either)

@@ -9,7 +9,7 @@ from typing import Any, NotRequired, TypedDict
 from ..arguments import UNSET, Unset, given
 from ..listing import Listing
 from .resource import Resource
-from .shapes import Address, Order, Recipient, PlacedOrder
+from .shapes import Address, Order, PlacedOrder, Recipient
 
 
 class Stats(TypedDict):
