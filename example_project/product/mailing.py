@@ -52,6 +52,7 @@ def send(connection: ThanksIOConnection, postcard: Postcard) -> None:
     while the request is under way, so a crash leaves a row that is looked for, not a draft that is changed and sent.
     """
     is_first = _move(postcard, Postcard.Status.DRAFT, Postcard.Status.UNKNOWN)
+    postcard.refresh_from_db()  # another tab may have changed the draft until here, and can't from here on
     try:
         order = connection.send_once(postcard.send_key).postcard(**fields_of(postcard))
     except (ThanksIOError, ThanksIOConfigurationError) as error:
