@@ -31,8 +31,8 @@ MAY_SKIP = {
 }
 # Parts of their own have these: with the linters installed, and beside thanks.io's document.
 ELSEWHERE = r"|(mypy|pyright) is not installed|\(extra lint\)$|OpenAPI document is not here|THANKSIO_TEST_BROKERS"
-# Django 5.2 has no tasks, and later ones do.
-DJANGO = {"oldest": "|needs Django 6.0", "newest": "|needs a Django without tasks"}
+# Django 5.2 has no tasks, and later ones do; it is tried on Python 3.11.
+DJANGO = {"oldest": "|needs Django 6.0|needs Python 3.12", "newest": "|needs a Django without tasks"}
 NEWEST_IS_INSTALLED = threading.Event()
 
 
