@@ -31,6 +31,8 @@ MAY_SKIP = {
 }
 # Parts of their own have these: with the linters installed, and beside thanks.io's document.
 ELSEWHERE = r"|(mypy|pyright) is not installed|\(extra lint\)$|OpenAPI document is not here|THANKSIO_TEST_BROKERS"
+# thanks.io itself is asked by hand, and the documentation's pages are looked at beside its build.
+ELSEWHERE += r"|THANKSIO_LIVE_TOKEN|the extra docs is not installed"
 # Django 5.2 has no tasks, and later ones do; it is tried on Python 3.11.
 DJANGO = {"oldest": "|needs Django 6.0|needs Python 3.12", "newest": "|needs a Django without tasks"}
 NEWEST_IS_INSTALLED = threading.Event()
@@ -119,6 +121,8 @@ def newest(tree: Path) -> Iterable[Part]:
     checked = ("tests/unit/test_client_typing.py", "tests/typing")
     yield pytest_part("types of a user's project", python, "sqlite", *checked, must_run=r"typing", may_skip="")
     yield Part("docs: no warning", [binaries / "sphinx-build", "-W", "--keep-going", "-q", "docs", SCRATCH / "html"])
+    pages = "tests/e2e/test_docs_site.py"
+    yield pytest_part("docs: in a browser", python, "sqlite", pages, must_run=r"docs_site", may_skip="")
     yield Part("wheel: built, checked, used", [python, tree / ".ci" / "wheel.py"])
     for name, database in (("PostgreSQL", "postgres"), ("MariaDB", "mariadb")):
         excluded = [f"--ignore-glob=*/test_{pattern}.py" for pattern in NO_DATABASE]

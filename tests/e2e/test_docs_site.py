@@ -52,7 +52,7 @@ def inventory(site: Path) -> dict[str, set[str]]:
 def names_of(item: type) -> list[str]:
     """Where users import it from."""
     module = item.__module__
-    for front in ("thanksio_connect.models", "thanksio_connect.testing"):
+    for front in ("thanksio_connect.models", "thanksio_connect.testing", "thanksio_connect.webhooks"):
         if module.startswith(f"{front}.") and hasattr(sys.modules[front], item.__name__):
             module = front
     return [f"{module}.{item.__name__}"]

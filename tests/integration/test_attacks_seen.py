@@ -226,7 +226,7 @@ def test_frames_of_ours_hold_no_secret_in_the_middle_of_the_exchange(thanksio):
 
     def frames():
         """Of the view's thread, and of the one that the exchange has to itself."""
-        stacks = [stack_of(frame) for frame in sys._current_frames().values()]
+        stacks = [list(stack_of(frame)) for frame in sys._current_frames().values()]
         return [frame for stack in stacks for frame in stack if is_of_the_callback(stack)]
 
     def is_of_the_callback(stack):

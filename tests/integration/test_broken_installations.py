@@ -464,7 +464,7 @@ def too_many_requests(it):
 @named(status, "The tables of thanksio_connect are missing or old. Run manage.py migrate")
 def no_tables(it):
     if database.vendor == "mysql":
-        pytest.skip("there a table's new name ends the test's transaction")
+        pytest.skip("MariaDB ends the test's transaction at a table's new name")
     tables = ("thanksio_connect_connectiontokens", "thanksio_connect_sweep")
     with database.cursor() as cursor:
         for table in tables:
@@ -480,7 +480,7 @@ def migrations_that_were_not_run(it):
 @named(command, "The database can't be used (OperationalError)")
 def a_database_that_is_read_only(it):
     if database.vendor != "sqlite":
-        pytest.skip("the other databases have no switch that a test's transaction can turn back")
+        pytest.skip("PostgreSQL and MariaDB have no switch that a test's transaction can turn back")
     it.until_the_end.callback(database.connection.execute, "PRAGMA query_only = OFF")
     database.connection.execute("PRAGMA query_only = ON")
 

@@ -38,7 +38,7 @@ def test_a_package_that_is_not_installed_is_a_sentence(source):
     assert caught.value.returncode == 2
 
 
-@pytest.mark.skipif(connection.vendor == "mysql", reason="there a new table ends the test's transaction")
+@pytest.mark.skipif(connection.vendor == "mysql", reason="MariaDB ends the test's transaction at a new table")
 @pytest.mark.django_db
 def test_a_row_of_a_table_is_named_by_its_primary_key_and_one_of_a_view_by_its_number():
     columns = "SELECT id, id + 1000 AS user_id, username AS access_token, email AS refresh_token FROM auth_user"
