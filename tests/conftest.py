@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import pytest
+from django.conf import settings
 
 from tests.compliance import NOT_OURS, RULES, by_number, proofs
 from tests.prepared_demo import prepared_demo
@@ -59,3 +61,11 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """A parameter that holds a key or a ciphertext has another text at each run: name it by its argument."""
     text = val.decode("latin-1") if isinstance(val, bytes) else val
     return argname if isinstance(text, str) and re.search(r"[\w+/-]{40}", text) else None
+
+
+@pytest.fixture(autouse=True)
+def _settings_as_they_were() -> Iterator[None]:
+    """Overrides that end in another order than they began would leave one behind for every test after."""
+    before = settings._wrapped
+    yield
+    settings._wrapped = before

@@ -12,7 +12,7 @@ import pytest
 from thanksio_connect import urls
 from thanksio_connect.models import ThanksIOConnection
 
-pytest.importorskip("docutils")
+pytest.importorskip("docutils", reason="the extra docs is not installed")
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DOCS = REPOSITORY / "docs"
