@@ -198,11 +198,11 @@ def _fill(rows: int, *, due: int) -> None:
         (
             "INSERT INTO thanksio_connect_connectiontokens (id, connection_id, access_token, refresh_token, "
             "token_type, scope, expires_at, obtained_at, status, version, outcome_unknown, next_refresh_at, "
-            "failure_count, last_error_code) SELECT replace(gen_random_uuid()::text, '-', ''), id, "
+            "failure_count, last_error_code, webhook_token) SELECT replace(gen_random_uuid()::text, '-', ''), id, "
             "repeat('a', 1400), "
             "repeat('r', 1000), 'Bearer', '', now() + interval '1 hour', now(), 'connected', 1, false, "
             "date_trunc('hour', now() AT TIME ZONE 'UTC') + CASE WHEN row_number() OVER () <= %s "
-            "THEN interval '-2 hours' ELSE interval '2 hours' END, 0, '' FROM thanksio_connect_thanksioconnection",
+            "THEN interval '-2 hours' ELSE interval '2 hours' END, 0, '', '' FROM thanksio_connect_thanksioconnection",
             [due],
         ),
     ]
