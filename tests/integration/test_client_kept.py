@@ -222,3 +222,18 @@ def test_another_environment_has_connections_of_its_own(server, monkeypatch):
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere.pem")
     get(server)
     assert server.connections == 2
+
+
+def test_what_is_replaced_while_an_answer_is_on_its_way_is_not_passed_by(server, monkeypatch):
+    """The connection was made before: it must not count as one of the replacement's."""
+    guarded = type("Guarded", (socket.socket,), {})
+
+    def replace_and_answer(connection, request):
+        monkeypatch.setattr(socket, "socket", guarded)
+        echo(connection, request)
+
+    server.script = replace_and_answer
+    get(server)
+    server.script = echo
+    get(server)
+    assert server.connections == 2

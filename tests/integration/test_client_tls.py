@@ -169,7 +169,7 @@ class TestAfterTheHandshake:
             began = time.monotonic()
             with pytest.raises(OutcomeUnknown) as caught:
                 send(server.url)
-            assert time.monotonic() - began < QUICK.total_deadline_seconds + 5  # on a busy machine
+            assert time.monotonic() - began < QUICK.total_deadline_seconds + 0.5
         assert caught.value.code == "timeout"
 
     @pytest.mark.parametrize("script", [resetting(), closing(), silent()])
@@ -240,7 +240,7 @@ class TestProxy:
             began = time.monotonic()
             with pytest.raises(NotSent):
                 send("https://localhost:1")
-            assert time.monotonic() - began < QUICK.total_deadline_seconds + 5  # on a busy machine
+            assert time.monotonic() - began < QUICK.total_deadline_seconds + 0.5
 
     def test_a_proxy_that_is_down_is_not_sent(self, through):
         through(f"http://127.0.0.1:{free_port()}")

@@ -30,7 +30,7 @@ from thanksio_connect.testing import FakeThanksIO
 Celery = pytest.importorskip("celery", reason="needs Celery: it comes with the extra [test]").Celery
 pytest.importorskip("kombu.transport").TRANSPORT_ALIASES["folder"] = "tests.celery_folder:Transport"
 
-START_SECONDS, WORK_SECONDS, STOP_SECONDS = 150, 100, 60
+START_SECONDS, WORK_SECONDS, STOP_SECONDS = 150, 60, 30
 BROKERS = ["folder", "redis", "amqp"]
 CHUNK_DONE = r"refresh_chunk\[[^]]+\] succeeded"
 

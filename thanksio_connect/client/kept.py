@@ -38,36 +38,43 @@ _ENVIRONMENT = [*_PROXIES, *map(str.upper, _PROXIES), "REQUESTS_CA_BUNDLE", "CUR
 _idle: dict[tuple[str, str], deque[tuple[float, object, requests.Session]]] = {}
 
 
-def take(origin: tuple[str, str], reuse: Reuse) -> requests.Session | None:
-    """Return a session with an open connection to the origin (scheme, host and port), if one idled shortly enough."""
+def take(origin: tuple[str, str], reuse: Reuse) -> tuple[requests.Session | None, object]:
+    """Return a session with an open connection to the origin (scheme, host and port), if one idled shortly enough.
+
+    And the surroundings of now, which a session of now is given back with.
+    """
+    here = surroundings()
     while reuse is not Reuse.NEVER and (idle := _idle.get(origin)):
         try:
-            since, surroundings, session = idle.pop()
+            since, made_in, session = idle.pop()
         except IndexError:  # another thread was faster
-            return None
-        if surroundings == _surroundings() and now() - since <= reuse.value and holds():
-            return session
+            break
+        if made_in == here and now() - since <= reuse.value and holds():
+            return session, here
         session.close()
-    return None
+    return None, here
 
 
-def give_back(origin: tuple[str, str], session: requests.Session) -> None:
-    """Keep the session for the next request, its answer read to the end."""
+def give_back(origin: tuple[str, str], session: requests.Session, made_in: object) -> None:
+    """Keep the session for the next request, its answer read to the end. ``made_in``: its surroundings, from the start.
+
+    What a test replaced, or the environment changed, while the answer was on its way does not hold for it.
+    """
     idle = _idle.setdefault(origin, deque())
     if not holds() or len(idle) >= LIMIT:
         session.close()
         return
-    idle.append((now(), _surroundings(), session))
+    idle.append((now(), made_in, session))
 
 
 def close_all() -> None:
     """Close what idles."""
     while _idle:
-        for _since, _surroundings_then, session in _idle.popitem()[1]:
+        for _since, _made_in, session in _idle.popitem()[1]:
             session.close()
 
 
-def _surroundings() -> object:
+def surroundings() -> object:
     """The proxies and CA bundles of the environment; and what a test replaces so that nothing reaches the network."""
     replaceable = requests.Session, socket.socket, urllib3_connection.create_connection
     return os.getpid(), replaceable, tuple(map(os.environ.get, _ENVIRONMENT))

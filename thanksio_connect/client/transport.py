@@ -155,7 +155,8 @@ class Transport:
     def _exchange(self, request: _Request, exchange: Exchange, limit: int) -> Response:
         parts = urlsplit(request.url)
         origin = parts.scheme, parts.netloc
-        session = kept.take(origin, request.reuse) or _new_session(request.url, is_plain=parts.scheme == "http")
+        idle, here = kept.take(origin, request.reuse)
+        session = idle or _new_session(request.url, is_plain=parts.scheme == "http")
         is_kept = False
         try:
             response = request.send(
@@ -166,7 +167,7 @@ class Transport:
             is_kept = request.reuse is not Reuse.NEVER
         finally:
             if is_kept:
-                kept.give_back(origin, session)
+                kept.give_back(origin, session, here)
             else:
                 session.close()
         return answer
