@@ -80,13 +80,19 @@ def oldest(tree: Path) -> Iterable[Part]:
     yield axe("first")
     yield Part("README: the demo's command", [sys.executable, tree / ".ci" / "readme.py", "demo"])
     yield Part(
-        "README: the tests' command (SQLite, browser)",
+        "README: the tests' command (SQLite)",
         [sys.executable, tree / ".ci" / "readme.py", "tests"],
         may_skip=MAY_SKIP["sqlite"] + ELSEWHERE + DJANGO["oldest"],
-        must_run=r"tests\.e2e\.test_story",
+        must_run=r"\.refresh\.",
         is_tests=True,
     )
     python = tree / ".venv" / "bin" / "python"
+    oldest_django = ELSEWHERE + DJANGO["oldest"]
+    browser = pytest_part(
+        "the demo, in a browser", python, "sqlite", "tests/e2e", *TWO, must_run=r"test_story", may_skip=oldest_django
+    )
+    browser.environment = {**browser.environment, "PYTHONDEVMODE": ""}  # the demo's own processes are tried, too
+    yield browser
     check = "import django; assert django.VERSION[:2] == (5, 2), django.VERSION"
     yield Part("Django 5.2 was tested", [python, "-c", check])
     yield Part("the demo's walkthrough", [python, "manage.py", "demo", "--walkthrough"])

@@ -1,7 +1,8 @@
-"""The compliance table: which rules of standards this run has proven."""
+"""For every test; and the compliance table: which rules of standards this run has proven."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 
@@ -14,6 +15,12 @@ from tests.prepared_demo import prepared_demo
 __all__ = ["prepared_demo"]
 
 PROPERTY = "compliance"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """``-n auto``: most of the tests wait, for a time-out, another process, a server; so two cores have five."""
+    return (5 * (os.cpu_count() or 1) + 1) // 2
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

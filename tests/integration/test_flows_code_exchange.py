@@ -1,6 +1,7 @@
 """From the code to the stored connection, interrupted and failing: the tokens are stored, or the log says so."""
 
 import logging
+import os
 import signal
 import threading
 import time
@@ -33,6 +34,18 @@ def limit(request):
     yield request.param
     signal.setitimer(signal.ITIMER_REAL, 0)
     signal.signal(signal.SIGALRM, before)
+
+
+def ring_at(fault):
+    """Send the alarm while thanks.io thinks about this request, which it answers a moment later."""
+
+    def run():
+        fault.wait_reached()
+        os.kill(os.getpid(), signal.SIGALRM)
+        time.sleep(0.1)
+        fault.release()
+
+    threading.Thread(target=run).start()
 
 
 @pytest.fixture
@@ -142,8 +155,7 @@ def test_an_interruption_after_the_store_overwrites_no_renewal(browser, thanksio
 @pytest.mark.parametrize("limit", [TimeLimit], indirect=True)
 def test_an_interruption_of_the_question_whose_account_it_is_reaches_its_owner(browser, thanksio, user, limit):
     callback = browser.allow(thanksio)
-    thanksio.next_api(delay=0.3)
-    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    ring_at(thanksio.next_api(hold="before"))
     with pytest.raises(limit):
         browser.get(callback)
     assert_connected_once(browser, thanksio, user, callback)
@@ -171,8 +183,7 @@ def test_an_interruption_in_a_receiver_reaches_its_owner_and_stores_nothing_twic
 @pytest.mark.parametrize("limit", [TimeLimit], indirect=True)
 def test_an_interruption_of_a_failing_exchange_reaches_its_owner(browser, thanksio, user, limit):
     callback = browser.allow(thanksio)
-    thanksio.next_token(delay=0.3, refuse="invalid_grant")
-    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    ring_at(thanksio.next_token(hold="before", refuse="invalid_grant"))
     with pytest.raises(limit):
         browser.get(callback)
     assert connection_of(user) is None

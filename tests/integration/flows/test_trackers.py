@@ -23,6 +23,10 @@ import django
 from sentry_sdk.envelope import Envelope
 from sentry_sdk.transport import Transport
 import sentry_sdk
+from django.core.asgi import get_asgi_application
+from django.core.wsgi import get_wsgi_application
+from django.test import AsyncRequestFactory
+from django.test.client import RequestFactory
 
 class InMemory(Transport):
     def __init__(self, options=None):
@@ -32,54 +36,62 @@ class InMemory(Transport):
         self.seen += [item.payload.json for item in envelope.items if item.payload.json]
     def flush(self, *args, **kwargs): pass
 
-hooks = {}
-if os.environ.get("HOOKS"):
-    exec(os.environ["HOOKS"], hooks)
-os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
-from django.conf import settings
-settings.ALLOWED_HOSTS = ["testserver"]
-if os.environ.get("BREAK"):
-    settings.MIDDLEWARE = ["tests.integration.flows.test_trackers.Failing", *settings.MIDDLEWARE]
-transport = InMemory()
-sentry_sdk.init(dsn="https://key@sentry.invalid/1", transport=transport, traces_sample_rate=1.0,
-                send_default_pii=os.environ["PII"] == "1",
-                before_send=hooks.get("before_send"), before_send_transaction=hooks.get("before_send_transaction"))
-django.setup()
-from django.test.client import RequestFactory
-headers = {"HTTP_REFERER": "https://x.example" + ADDRESS, "HTTP_X_ORIGINAL_URL": ADDRESS,
-           "HTTP_X_FORWARDED_URI": ADDRESS, "HTTP_COOKIE": "thanksio_browser_key=THENONCE"}
-from thanksio_connect.views import authorize as module
-original = module.take_response
-def reporting(request):
-    response = original(request)
-    sentry_sdk.capture_message("from the view")
-    return response
-module.take_response = reporting
-if sys.argv[1] == "wsgi":
-    from django.core.wsgi import get_wsgi_application
-    environ = RequestFactory().get(ADDRESS, **headers).environ
-    environ["wsgi.url_scheme"] = "https"
-    environ["SERVER_NAME"] = "testserver"
-    answer = get_wsgi_application()(environ, lambda status, headers, info=None: None)
-    b"".join(answer)
-    answer.close()
-else:
-    import asyncio
-    from asgiref.testing import ApplicationCommunicator
-    from django.core.asgi import get_asgi_application
-    from django.test import AsyncRequestFactory
-    scope = AsyncRequestFactory().get(ADDRESS).scope
-    scope["headers"] = [(b"host", b"testserver")] + [
-        (name.removeprefix("HTTP_").replace("_", "-").lower().encode(), value.encode())
-        for name, value in headers.items()]
-    async def main():
-        communicator = ApplicationCommunicator(get_asgi_application(), scope)
-        await communicator.send_input({"type": "http.request"})
-        await communicator.receive_output(10)
-        await communicator.receive_output(10)
-        await communicator.wait(5)
-    asyncio.run(main())
-print(json.dumps(transport.seen, default=str))
+def reported(kind, pii, hooks, broken):
+    names = {}
+    exec(hooks, names)
+    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
+    from django.conf import settings
+    settings.ALLOWED_HOSTS = ["testserver"]
+    if broken:
+        settings.MIDDLEWARE = ["tests.integration.flows.test_trackers.Failing", *settings.MIDDLEWARE]
+    transport = InMemory()
+    sentry_sdk.init(dsn="https://key@sentry.invalid/1", transport=transport, traces_sample_rate=1.0,
+                    send_default_pii=pii, before_send=names.get("before_send"),
+                    before_send_transaction=names.get("before_send_transaction"))
+    django.setup()
+    headers = {"HTTP_REFERER": "https://x.example" + ADDRESS, "HTTP_X_ORIGINAL_URL": ADDRESS,
+               "HTTP_X_FORWARDED_URI": ADDRESS, "HTTP_COOKIE": "thanksio_browser_key=THENONCE"}
+    from thanksio_connect.views import authorize as module
+    original = module.take_response
+    def reporting(request):
+        response = original(request)
+        sentry_sdk.capture_message("from the view")
+        return response
+    module.take_response = reporting
+    if kind == "wsgi":
+        environ = RequestFactory().get(ADDRESS, **headers).environ
+        environ["wsgi.url_scheme"] = "https"
+        environ["SERVER_NAME"] = "testserver"
+        answer = get_wsgi_application()(environ, lambda status, headers, info=None: None)
+        b"".join(answer)
+        answer.close()
+    else:
+        import asyncio
+        from asgiref.testing import ApplicationCommunicator
+        scope = AsyncRequestFactory().get(ADDRESS).scope
+        scope["headers"] = [(b"host", b"testserver")] + [
+            (name.removeprefix("HTTP_").replace("_", "-").lower().encode(), value.encode())
+            for name, value in headers.items()]
+        async def main():
+            communicator = ApplicationCommunicator(get_asgi_application(), scope)
+            await communicator.send_input({"type": "http.request"})
+            await communicator.receive_output(10)
+            await communicator.receive_output(10)
+            await communicator.wait(5)
+        asyncio.run(main())
+    return transport.seen
+
+# Each in a process of its own, for sentry patches Django for good; forked, for importing both takes a second.
+for case in json.loads(sys.argv[1]):
+    if not os.fork():
+        status = 1
+        try:
+            print(json.dumps(reported(**case), default=str), flush=True)
+            status = 0
+        finally:
+            os._exit(status)
+    if os.wait()[1]:
+        sys.exit(f"{case} failed")
 """
 
 
@@ -93,36 +105,8 @@ class Failing:
         raise RuntimeError("a middleware of the project's")
 
 
-def seen_by_sentry(kind, *, pii=False, hooks="", broken=False):
-    pytest.importorskip("sentry_sdk")
-    result = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", f"ADDRESS = {ADDRESS!r}\n{DRIVE}", kind],
-        cwd=ROOT,
-        env=os.environ
-        | {
-            "PYTHONPATH": str(ROOT),
-            "PII": "1" if pii else "0",
-            "HOOKS": hooks,
-            "BREAK": "1" if broken else "",
-            "PYTHONDEVMODE": "",
-        },
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr
-    return json.loads(result.stdout.splitlines()[-1])
-
-
-@pytest.mark.parametrize("pii", [False, True], ids=["defaults", "with personal data"])
-@pytest.mark.parametrize("kind", ["wsgi", "asgi"])
-def test_neither_an_event_nor_the_transaction_has_the_query(kind, pii):
-    events = seen_by_sentry(kind, pii=pii)
-    assert {event.get("type", "event") for event in events} >= {"event", "transaction"}, events
-    assert any(event.get("message") == "from the view" for event in events)
-    text = json.dumps(events)
-    assert not re.findall("THECODE|THESTATE|THENONCE", text), text[:3000]
+KINDS = ["wsgi", "asgi"]
+PLAIN = {"pii": False, "hooks": "", "broken": False}
 
 
 def hooks_of_the_page():
@@ -131,10 +115,53 @@ def hooks_of_the_page():
     return textwrap.dedent(block).partition("sentry_sdk.init(")[0].replace("import sentry_sdk\n", "")
 
 
-@pytest.mark.parametrize("kind", ["wsgi", "asgi"])
-def test_what_fails_before_the_view_is_reported_with_the_query_unless_the_pages_hooks_are_there(kind):
-    assert "THECODE" in json.dumps(seen_by_sentry(kind, broken=True))  # which nothing of ours can help
-    events = seen_by_sentry(kind, broken=True, hooks=hooks_of_the_page())
+CASES = {
+    "defaults": PLAIN,
+    "with personal data": PLAIN | {"pii": True},
+    "broken": PLAIN | {"broken": True},
+    "broken, with the page's hooks": PLAIN | {"broken": True, "hooks": hooks_of_the_page()},
+}
+
+
+@pytest.fixture(scope="module")
+def seen_by_sentry():
+    """What was reported: (kind, case) -> events."""
+    pytest.importorskip("sentry_sdk")
+    keys = [(kind, name) for kind in KINDS for name in CASES]
+    result = subprocess.run(
+        [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-c",
+            f"ADDRESS = {ADDRESS!r}\n{DRIVE}",
+            json.dumps([{"kind": kind, **CASES[name]} for kind, name in keys]),
+        ],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDEVMODE": ""},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return dict(zip(keys, map(json.loads, result.stdout.splitlines()), strict=True))
+
+
+@pytest.mark.parametrize("name", ["defaults", "with personal data"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_neither_an_event_nor_the_transaction_has_the_query(seen_by_sentry, kind, name):
+    events = seen_by_sentry[kind, name]
+    assert {event.get("type", "event") for event in events} >= {"event", "transaction"}, events
+    assert any(event.get("message") == "from the view" for event in events)
+    text = json.dumps(events)
+    assert not re.findall("THECODE|THESTATE|THENONCE", text), text[:3000]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_fails_before_the_view_is_reported_with_the_query_unless_the_pages_hooks_are_there(seen_by_sentry, kind):
+    assert "THECODE" in json.dumps(seen_by_sentry[kind, "broken"])  # which nothing of ours can help
+    events = seen_by_sentry[kind, "broken, with the page's hooks"]
     assert events
     assert not re.findall("THECODE|THESTATE", json.dumps(events)), events
 

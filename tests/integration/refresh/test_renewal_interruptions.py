@@ -151,8 +151,7 @@ def test_a_second_ctrl_c_warns_and_the_pair_is_stored(thanksio, connected, caplo
         with pytest.raises(KeyboardInterrupt):
             ask(held, "autocommit")
     assert_live(thanksio, held)
-    [message] = caplog.messages
-    assert "once more loses the connection's tokens" in message
+    assert [message for message in caplog.messages if "once more loses the connection's tokens" in message]
 
 
 def test_the_third_ctrl_c_is_obeyed_at_once(thanksio, connected):
