@@ -25,9 +25,11 @@ from tests.integration.client_server import (
     resetting,
     silent,
 )
+from tests.integration.test_client_kept import KeepingServer
+from thanksio_connect.client import kept
 from thanksio_connect.client.tokens import Secret
-from thanksio_connect.client.transport import Transport, TransportConfig
-from thanksio_connect.exceptions import NotSent, OutcomeUnknown
+from thanksio_connect.client.transport import Reuse, Transport, TransportConfig
+from thanksio_connect.exceptions import NotSent, OutcomeUnknown, ThanksIOConfigurationError
 
 QUICK = TransportConfig(connect_timeout_seconds=0.4, read_timeout_seconds=0.6)
 FORM = {"refresh_token": Secret("REFRESHSECRET")}
@@ -107,6 +109,35 @@ def _environment(monkeypatch, authority):
 
 def send(url, config=QUICK):
     return Transport(config).send("POST", f"{url}/oauth/token", form=FORM)
+
+
+class TestAnotherEnvironment:
+    """A CA bundle or a proxy that is named later holds at once, whatever connection is kept."""
+
+    @pytest.fixture
+    def server(self, tls):
+        with KeepingServer(answering(200, b"ok"), tls) as running:
+            yield running
+            kept.close_all()
+
+    def get(self, server):
+        return Transport(QUICK).send("GET", server.url, reuse=Reuse.REPEATABLE).body
+
+    def test_while_nothing_changes_the_connection_is_kept(self, server):
+        assert [self.get(server), self.get(server), server.connections] == [b"ok", b"ok", 1]
+
+    def test_a_bundle_that_is_not_there_is_missed(self, server, monkeypatch):
+        self.get(server)
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere.pem")
+        with pytest.raises(ThanksIOConfigurationError, match="CA bundle"):
+            self.get(server)
+
+    def test_a_proxy_that_nobody_serves_is_asked(self, server, monkeypatch):
+        self.get(server)
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{free_port()}")
+        with pytest.raises(NotSent):
+            self.get(server)
+        assert len(server.requests) == 1
 
 
 class TestVerification:

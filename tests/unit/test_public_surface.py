@@ -51,7 +51,8 @@ CLIENT = ThanksIOClient.with_bearer_token("TOKEN")
 
 
 def resources_of(client: ThanksIOClient) -> dict[str, Resource]:
-    return {name: item for name, item in vars(client).items() if isinstance(item, Resource)}
+    items = {name: getattr(client, name) for name in dir(client) if not name.startswith("_")}
+    return {name: item for name, item in items.items() if isinstance(item, Resource)}
 
 
 def test_the_exceptions():
@@ -179,7 +180,8 @@ def test_the_properties_and_states_of_a_connection():
 
 
 def test_the_api_client():
-    assert public(ThanksIOClient) == {
+    assert public(ThanksIOClient) == RESOURCES.keys() | {
+        "build_image_template",
         "delete",
         "get",
         "paced",

@@ -37,7 +37,9 @@ def read_answer(response: Any, exchange: Exchange, max_bytes: int) -> Response:
             "content (bytes). See docs/testing.md, Mocks and clocks."
         )
     headers = getattr(response, "headers", None)
-    return Response(status, CaseInsensitiveDict(headers if isinstance(headers, Mapping) else {}), body)
+    if not isinstance(headers, CaseInsensitiveDict):  # a mock's
+        headers = CaseInsensitiveDict(headers if isinstance(headers, Mapping) else {})
+    return Response(status, headers, body)
 
 
 def _body(response: Any, exchange: Exchange, max_bytes: int) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any
 
 from ..exceptions import ThanksIOConfigurationError
@@ -38,6 +39,20 @@ class ThanksIOClient:
     A read is tried again within reason (``retries``); the rest is sent once, or again after 401 ``Unauthenticated``.
     """
 
+    send = cached_property(lambda self: Send(self._caller))
+    estimate = cached_property(lambda self: Estimate(self._caller))
+    orders = cached_property(lambda self: Orders(self._caller))
+    order_items = cached_property(lambda self: OrderItems(self._caller))
+    recipients = cached_property(lambda self: Recipients(self._caller))
+    mailing_lists = cached_property(lambda self: MailingLists(self._caller))
+    image_templates = cached_property(lambda self: ImageTemplates(self._caller))
+    message_templates = cached_property(lambda self: MessageTemplates(self._caller))
+    sub_accounts = cached_property(lambda self: SubAccounts(self._caller))
+    handwriting_styles = cached_property(lambda self: HandwritingStyles(self._caller))
+    giftcard_brands = cached_property(lambda self: GiftcardBrands(self._caller))
+    webhooks = cached_property(lambda self: Webhooks(self._caller))
+    build_image_template = cached_property(lambda self: DynamicImages(self._caller).build_image_template)
+
     def __init__(
         self,
         *,
@@ -49,15 +64,13 @@ class ThanksIOClient:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """``connection_id`` stands in the log record of each call."""
-        self._use(
-            Caller(
-                api_url=api_url,
-                transport=transport,
-                tokens=tokens,
-                connection_id=connection_id,
-                retries=retries,
-                sleep=sleep,
-            )
+        self._caller = Caller(
+            api_url=api_url,
+            transport=transport,
+            tokens=tokens,
+            connection_id=connection_id,
+            retries=retries,
+            sleep=sleep,
         )
 
     @classmethod
@@ -87,7 +100,7 @@ class ThanksIOClient:
         Its reads wait for a minute at most where thanks.io asks to. Use one and the same for the whole sweep.
         """
         client = object.__new__(type(self))
-        client._use(self._caller.paced(Pacer(per_minute), RetryPolicy(attempts=5, longest_wait_seconds=60)))
+        client._caller = self._caller.paced(Pacer(per_minute), RetryPolicy(attempts=5, longest_wait_seconds=60))
         return client
 
     @property
@@ -153,22 +166,6 @@ class ThanksIOClient:
     ) -> Any:
         """Delete."""
         return self._caller.raw("DELETE", path, ids, params, json)
-
-    def _use(self, caller: Caller) -> None:
-        self._caller = caller
-        self.send = Send(caller)
-        self.estimate = Estimate(caller)
-        self.orders = Orders(caller)
-        self.order_items = OrderItems(caller)
-        self.recipients = Recipients(caller)
-        self.mailing_lists = MailingLists(caller)
-        self.image_templates = ImageTemplates(caller)
-        self.message_templates = MessageTemplates(caller)
-        self.sub_accounts = SubAccounts(caller)
-        self.handwriting_styles = HandwritingStyles(caller)
-        self.giftcard_brands = GiftcardBrands(caller)
-        self.webhooks = Webhooks(caller)
-        self.build_image_template = DynamicImages(caller).build_image_template
 
 
 class _BearerToken:

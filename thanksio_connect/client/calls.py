@@ -42,13 +42,16 @@ class TokenSource(Protocol):
         """See to it that the next token is another than the rejected one, or raise."""
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(slots=True, repr=False)
 class Request:
-    """What to send. ``is_read``: it changes and costs nothing, so it may be sent again."""
+    """What to send. ``is_read``: it changes and costs nothing, so it may be sent again.
+
+    ``template``: the path before the ids came in; None for a path that was given as it is.
+    """
 
     method: str
     url: str
-    shown_path: str
+    template: str | None
     params: Mapping[str, Any] | None
     json: Any
     is_read: bool
@@ -123,14 +126,13 @@ class Caller:
         """Call a path as given; see :func:`~thanksio_connect.client.urls.join_api_url` for what is refused."""
         if ids is not None:
             return self.operation(method, path, ids, params=params, json=json)
-        url = join_api_url(self._api_url, path)
-        return self._call(method, url, loggable(url.removeprefix(self._api_url.rstrip("/"))), params, json, None)
+        return self._call(method, join_api_url(self._api_url, path), None, params, json, None)
 
     def _call(
         self,
         method: str,
         url: str,
-        shown_path: str,
+        template: str | None,
         params: Mapping[str, Any] | None,
         json: object,
         is_read: bool | None,
@@ -138,7 +140,7 @@ class Caller:
         request = Request(
             method=method,
             url=url,
-            shown_path=shown_path,
+            template=template,
             params=None if params is None else plain(params),
             json=plain(json),
             is_read=method == "GET" if is_read is None else is_read,
@@ -212,16 +214,17 @@ class Caller:
                 self._pacer.pause(parse_retry_after(response.headers.get("Retry-After")) or 0.0)
 
     def _log(self, request: Request, progress: _Progress, outcome: str) -> None:
-        if not progress.attempts:
+        level = logging.DEBUG if outcome == "ok" and request.is_read else logging.INFO
+        if not progress.attempts or not logger.isEnabledFor(level):
             return
-        is_quiet = outcome == "ok" and request.is_read
+        path = request.template or loggable(request.url.removeprefix(self._api_url.rstrip("/")))
         milliseconds = round((time.monotonic() - progress.started) * 1000)
         record(
-            logging.DEBUG if is_quiet else logging.INFO,
+            level,
             "api.call",
             "%s %s: %s in %d ms (attempts: %d, connection: %s)",
             request.method,
-            request.shown_path,
+            path,
             progress.status or outcome,
             milliseconds,
             progress.attempts,
@@ -229,7 +232,7 @@ class Caller:
             logger=logger,
             outcome=outcome,
             method=request.method,
-            path=request.shown_path,
+            path=path,
             status=progress.status,
             milliseconds=milliseconds,
             attempts=progress.attempts,

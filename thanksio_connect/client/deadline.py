@@ -230,10 +230,15 @@ def _guard(manager: PoolManager) -> PoolManager:
 
 
 class DeadlineAdapter(HTTPAdapter):
-    """requests' adapter over connections that obey :data:`current_exchange`. Never sends anything twice."""
+    """requests' adapter over connections that obey :data:`current_exchange`. Never sends anything twice.
+
+    It is for one origin, one proxy and one CA bundle: the pool is looked up once, and its CA bundle looked for once.
+    """
 
     def __init__(self) -> None:
         super().__init__(pool_connections=1, pool_maxsize=1)
+        self._pool: Any = None
+        self._verified: Any = None
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
@@ -241,3 +246,13 @@ class DeadlineAdapter(HTTPAdapter):
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
         return _guard(super().proxy_manager_for(*args, **kwargs))
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        if self._pool is None:
+            self._pool = super().get_connection_with_tls_context(*args, **kwargs)
+        return self._pool
+
+    def cert_verify(self, conn: Any, *args: Any, **kwargs: Any) -> None:
+        if conn is not self._verified:
+            super().cert_verify(conn, *args, **kwargs)  # type: ignore[no-untyped-call]
+            self._verified = conn

@@ -16,7 +16,7 @@ from enum import Enum
 import requests
 from urllib3.util import connection as urllib3_connection
 
-from .deadline import holds, now
+from .deadline import now
 
 LIMIT = 64
 """So many idle connections to one origin, at most."""
@@ -43,13 +43,13 @@ def take(origin: tuple[str, str], reuse: Reuse) -> tuple[requests.Session | None
 
     And the surroundings of now, which a session of now is given back with.
     """
-    here = surroundings()
+    here = surroundings(origin[0])
     while reuse is not Reuse.NEVER and (idle := _idle.get(origin)):
         try:
             since, made_in, session = idle.pop()
         except IndexError:  # another thread was faster
             break
-        if made_in == here and now() - since <= reuse.value and holds():
+        if made_in == here and now() - since <= reuse.value:
             return session, here
         session.close()
     return None, here
@@ -61,7 +61,7 @@ def give_back(origin: tuple[str, str], session: requests.Session, made_in: objec
     What a test replaced, or the environment changed, while the answer was on its way does not hold for it.
     """
     idle = _idle.setdefault(origin, deque())
-    if not holds() or len(idle) >= LIMIT:
+    if len(idle) >= LIMIT:
         session.close()
         return
     idle.append((now(), made_in, session))
@@ -74,10 +74,14 @@ def close_all() -> None:
             session.close()
 
 
-def surroundings() -> object:
-    """The proxies and CA bundles of the environment; and what a test replaces so that nothing reaches the network."""
+def surroundings(scheme: str) -> object:
+    """What a connection was made in: this process, the environment's proxies and CA bundles, what a test replaced.
+
+    Plain http goes past both, and looks for neither.
+    """
     replaceable = requests.Session, socket.socket, urllib3_connection.create_connection
-    return os.getpid(), replaceable, tuple(map(os.environ.get, _ENVIRONMENT))
+    environment = tuple(map(os.environ.get, _ENVIRONMENT)) if scheme == "https" else None
+    return os.getpid(), replaceable, environment
 
 
 # A child process shares its parent's sockets, and must not speak over them.

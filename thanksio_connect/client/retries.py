@@ -28,11 +28,11 @@ class RetryPolicy:
             return None
         asked: float | None = 0.0
         if answer is not None:
-            asked = parse_retry_after(answer.headers.get("Retry-After"))
-            if answer.status in _UNAVAILABLE:
-                asked = asked or 0.0
-            elif answer.status != 429:
+            if answer.status != 429 and answer.status not in _UNAVAILABLE:
                 return None
+            asked = parse_retry_after(answer.headers.get("Retry-After"))
+            if answer.status != 429:
+                asked = asked or 0.0
         if asked is None or asked > self.longest_wait_seconds:
             return None
         backoff: float = self.first_wait_seconds * 2 ** min(attempt - 1, 10)

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import requests
 from requests.auth import AuthBase
+from requests.structures import CaseInsensitiveDict
 
 from ..exceptions import OutcomeUnknown, ThanksIOConfigurationError
 from . import kept
@@ -46,6 +47,12 @@ def _version() -> str:
 
 
 USER_AGENT = f"thanksio_connect/{_version()}"
+_HEADERS = {
+    "User-Agent": USER_AGENT,
+    "Accept": "application/json",
+    "Accept-Encoding": "gzip, deflate",  # what the size limit was tried with
+    "Connection": "keep-alive",
+}
 
 
 @dataclass(frozen=True)
@@ -115,7 +122,9 @@ class Transport:
         request = _Request(method, url, form, body, params, self._headers(headers), auth or NoAuth(), reuse)
         limit = self.config.max_body_bytes if max_body_bytes is None else max_body_bytes
         exchange = self._new_exchange(limit)
-        attempt = self._attempt if deadline_holds() else self._attempt_aside
+        attempt = self._attempt
+        if not deadline_holds():
+            attempt, request = self._attempt_aside, replace(request, reuse=Reuse.NEVER)
         result = attempt(request, exchange, limit)
         if reuse is Reuse.REPEATABLE and exchange.met_a_dead_connection and _is_unknown(result):
             result = attempt(replace(request, reuse=Reuse.NEVER), self._new_exchange(limit), limit)
@@ -131,7 +140,8 @@ class Transport:
         )
 
     def _headers(self, headers: Mapping[str, str] | None) -> dict[str, str]:
-        return {"User-Agent": f"{self.config.product_name} {USER_AGENT}".strip(), **(headers or {})}
+        product = self.config.product_name
+        return {**({"User-Agent": f"{product} {USER_AGENT}"} if product else {}), **(headers or {})}
 
     def _attempt(self, request: _Request, exchange: Exchange, limit: int) -> Response | BaseException:
         token = current_exchange.set(exchange)
@@ -175,6 +185,7 @@ class Transport:
 
 def _new_session(url: str, *, is_plain: bool) -> requests.Session:
     session = requests.Session()
+    session.headers = CaseInsensitiveDict(_HEADERS)
     session.mount("http://" if is_plain else "https://", DeadlineAdapter())
     if not is_plain:  # looked up once: a kept session is not used in another environment
         found = session.merge_environment_settings(url, {}, None, None, None)
@@ -220,7 +231,7 @@ def _no_redirects(*args: Any, **kwargs: Any) -> Iterator[Any]:
     return iter(())
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(slots=True, repr=False)
 class _Request:
     method: str
     url: str
@@ -253,9 +264,7 @@ class _Request:
 
     def _headers(self) -> dict[str, str]:
         return {
-            "Accept": "application/json",
-            "Accept-Encoding": "gzip, deflate",  # what the size limit was tried with
-            "Connection": "close" if self.reuse is Reuse.NEVER else "keep-alive",
+            **({"Connection": "close"} if self.reuse is Reuse.NEVER else {}),
             **({} if self.body is None else {"Content-Type": "application/json"}),
             **self.headers,
         }

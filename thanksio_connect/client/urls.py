@@ -47,6 +47,11 @@ def join_api_url(api_url: str, path: str) -> str:
     """
     if not isinstance(path, str):
         raise TypeError("The path must be a str such as '/mailing-lists/'.")
+    return _joined(api_url, path)
+
+
+@functools.lru_cache(maxsize=64)
+def _joined(api_url: str, path: str) -> str:
     if not path or _UNSAFE.search(path) or "#" in path:
         raise ValueError("The path must not be empty or have control characters, backslashes or a fragment.")
     base = api_url.rstrip("/")
