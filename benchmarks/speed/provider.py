@@ -1,4 +1,7 @@
-"""A provider that costs next to nothing but the time it takes: ``python -m benchmarks.speed.provider SECONDS``."""
+"""A provider that costs next to nothing but the time it takes: ``python -m benchmarks.speed.provider SECONDS``.
+
+It keeps a connection open for whoever wants it, as servers do.
+"""
 
 from __future__ import annotations
 
@@ -12,20 +15,29 @@ from contextlib import contextmanager
 
 
 async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    head = await reader.readuntil(b"\r\n\r\n")
+    is_kept = True
+    while is_kept:
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        except (asyncio.IncompleteReadError, OSError):  # the client has closed
+            break
+        is_kept = b"\r\nconnection: close" not in head
+        await _answer_one(head, reader, writer)
+    writer.close()
+
+
+async def _answer_one(head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     body = b"{}"
-    if head.startswith(b"POST"):
-        length = next(int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if b"content-length" in line)
+    if head.startswith(b"post"):
+        length = next(int(line.split(b":")[1]) for line in head.split(b"\r\n") if b"content-length" in line)
         await reader.readexactly(length)
         await asyncio.sleep(float(sys.argv[1]))
         pair = {"access_token": secrets.token_urlsafe(700), "refresh_token": secrets.token_urlsafe(500)}
         body = json.dumps({"token_type": "Bearer", "expires_in": 3600, **pair}).encode()
     writer.write(
-        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s"
-        % (len(body), body)
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
     )
     await writer.drain()
-    writer.close()
 
 
 async def _serve() -> None:

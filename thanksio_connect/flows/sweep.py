@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from django.db import DatabaseError, IntegrityError, InterfaceError, models, router, transaction
+from django.db import DatabaseError, IntegrityError, InterfaceError, connections, models, router, transaction
 from django.db.models import F, Q
 
 from ..client.deadline import now
@@ -152,9 +152,19 @@ class Tenure:
 
 
 def wait_seconds() -> float:
-    """Return how long thanks.io asked to wait, from now; 0 if it did not."""
+    """Return how long thanks.io asked to wait, from now; 0 if it did not. Asked before each request of a sweep."""
+    if not _commit(_is_asked_to_wait):
+        return 0.0
     row = _commit(_row)
     return max(0.0, _seconds_until(row.wait_until, row.now))
+
+
+def _is_asked_to_wait(using: str) -> bool:
+    connection = connections[using]
+    moment, table = facts.now(connection), connection.ops.quote_name(Sweep._meta.db_table)
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT 1 FROM {table} WHERE wait_until > {moment.sql}", moment.parameters)  # noqa: S608
+        return cursor.fetchone() is not None
 
 
 def ask_to_wait(seconds: float) -> None:

@@ -73,7 +73,8 @@ class Renewal:
         model = type(cast("models.Model", tokens))
         self.alias = router.db_for_write(model, instance=tokens)
         self.key = Key(model, tokens.pk, tokens.connection_id, tokens.version, owner_of(tokens))
-        deadline_seconds = transport_config().total_deadline_seconds
+        self.limits = transport_config()  # the lease outlives the exchange by the same ones
+        deadline_seconds = self.limits.total_deadline_seconds
         self.lease_seconds = deadline_seconds + LEASE_MARGIN_SECONDS
         self.patience_ends = time.monotonic() + deadline_seconds + PATIENCE_MARGIN_SECONDS
         self.polls_left = int((deadline_seconds + PATIENCE_MARGIN_SECONDS) / POLL_SECONDS)
@@ -168,7 +169,7 @@ class Renewal:
         if step.row.refresh_token is None:
             return ReconnectRequired(code="no_refresh_token")
         try:
-            client, refresh_token = oauth_client(), Secret(step.row.refresh_token.reveal())
+            client, refresh_token = oauth_client(self.limits), Secret(step.row.refresh_token.reveal())
         except (ThanksIOError, ThanksIOConfigurationError) as error:
             return error
         self.spent = step.row
