@@ -215,23 +215,16 @@ class Caller:
         if not progress.attempts:
             return
         is_quiet = outcome == "ok" and request.is_read
-        milliseconds = round((time.monotonic() - progress.started) * 1000)
         record(
-            logging.DEBUG if is_quiet else logging.INFO,
             "api.call",
-            "%s %s: %s in %d ms (attempts: %d, connection: %s)",
-            request.method,
-            request.shown_path,
-            progress.status or outcome,
-            milliseconds,
-            progress.attempts,
-            self._connection_id,
+            level=logging.DEBUG if is_quiet else None,
             logger=logger,
+            words={"answer": progress.status or outcome},
             outcome=outcome,
             method=request.method,
             path=request.shown_path,
             status=progress.status,
-            milliseconds=milliseconds,
+            milliseconds=round((time.monotonic() - progress.started) * 1000),
             attempts=progress.attempts,
             connection_id=self._connection_id,
         )

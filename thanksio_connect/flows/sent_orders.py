@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 from django.db import DatabaseError, InterfaceError, router
 
 from ..conf import app_settings
@@ -40,9 +38,7 @@ def forget_sent_orders() -> int:
             if count < _BATCH_SIZE:
                 break
     except (DatabaseError, InterfaceError) as error:
-        name = type(error).__name__
-        record(logging.WARNING, "send_once.not_forgotten", "Old keys of send_once() stay (%s).", name, code=name)
+        record("send_once.not_forgotten", code=type(error).__name__)
     if forgotten:
-        words = "Keys of send_once() removed, whose orders were sent long ago: %d."
-        record(logging.INFO, "send_once.forgotten", words, forgotten, count=forgotten)
+        record("send_once.forgotten", count=forgotten)
     return forgotten

@@ -5,7 +5,6 @@ The rows belong to :class:`~thanksio_connect.models.ConnectionEvent`, which this
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
@@ -59,17 +58,8 @@ def write(
     except Exception as error:
         if is_interruption(error):
             raise
-        record(
-            logging.WARNING,
-            "event.not_written",
-            "An event of thanks.io connection %s could not be written down (%s: %s). Nothing else depends on it.",
-            connection_id,
-            kind.value,
-            type(error).__name__,
-            connection_id=connection_id,
-            user_id=user_id,
-            code=kind.value,
-        )
+        words = {"error": type(error).__name__}
+        record("event.not_written", words=words, connection_id=connection_id, user_id=user_id, code=kind.value)
         return None
 
 

@@ -7,7 +7,6 @@ ROLLBACK, its ``weakref.finalize`` fires at once (CPython counts references).
 from __future__ import annotations
 
 import contextlib
-import logging
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -116,15 +115,7 @@ class Guard:
                 stored = self._store_or_find(self.alias)
                 facts.commit_after_rollback(connection)
         except (DatabaseError, InterfaceError) as error:
-            record(
-                logging.WARNING,
-                "rollback.store_failed",
-                "Storing renewed tokens after a rollback failed (%s); trying again.",
-                type(error).__name__,
-                connection_id=self.key.connection_id,
-                user_id=self.key.user_id,
-                code=type(error).__name__,
-            )
+            record("rollback.store_failed", code=type(error).__name__, **self.key.ids)
             return None
         return stored
 
@@ -136,19 +127,7 @@ class Guard:
         return Stored(False, statements.load_of_connection(using, self.key.model, self.key.connection_id))
 
     def _tell_lost(self, why: str) -> None:
-        record(
-            logging.CRITICAL,
-            "tokens.lost",
-            "Renewed tokens of thanks.io connection %s of user %s could not be written after a rollback (%s): its "
-            "owner must connect again. If database sessions of this project need a tenant, a role or a variable, name "
-            "a function that sets it in THANKSIO_PREPARE_SESSION.",
-            self.key.connection_id,
-            self.key.user_id,
-            why,
-            connection_id=self.key.connection_id,
-            user_id=self.key.user_id,
-            code="rollback",
-        )
+        record("tokens.lost:rolled_back", words={"why": why}, code="rollback", **self.key.ids)
 
 
 def _only_a_savepoint_went(connection: BaseDatabaseWrapper) -> bool:

@@ -46,6 +46,18 @@ class Key:
     version: int
     user_id: Any = None
 
+    @property
+    def ids(self) -> dict[str, Any]:
+        """Whose row it is, for a log record."""
+        return {"connection_id": self.connection_id, "user_id": self.user_id}
+
+
+def ids_of(tokens: Any) -> dict[str, Any]:
+    """Return whose row an instance is; the user's id if it is known without a query."""
+    connection = tokens._state.fields_cache.get("connection")
+    user_id = None if connection is None else vars(connection).get("user_id")
+    return {"connection_id": tokens.connection_id, "user_id": user_id}
+
 
 @dataclass(frozen=True)
 class Row:
@@ -78,6 +90,11 @@ class Row:
     def error_code(self) -> str:
         """The last failure's code."""
         return str(self.values["last_error_code"])
+
+    @property
+    def trouble(self) -> str | None:
+        """The last failure's code, which a verdict may be without; None while all is well."""
+        return self.error_code if self.error_code or self.is_dead else None
 
     @property
     def failed_at(self) -> datetime | None:
