@@ -5,11 +5,10 @@ from __future__ import annotations
 from django.db import DatabaseError, InterfaceError, router
 
 from ..conf import app_settings
+from ..database import facts, sessions
+from ..database.moments import DatabaseMoment
 from ..models import SentOrder
 from ..records import record
-from ..refresh import database_facts as facts
-from ..refresh import sessions
-from ..refresh.moments import DatabaseMoment
 
 _DAY_SECONDS = 86_400
 # Short statements, and no run that goes on for hours: the next one goes on.

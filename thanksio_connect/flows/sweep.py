@@ -19,11 +19,10 @@ from django.db import DatabaseError, IntegrityError, InterfaceError, models, rou
 from django.db.models import F, Q
 
 from ..client.deadline import now
+from ..database import facts, sessions
+from ..database.moments import DatabaseMoment
 from ..models import Sweep
 from ..records import record
-from ..refresh import database_facts as facts
-from ..refresh import sessions
-from ..refresh.moments import DatabaseMoment
 from ..refresh.token_row import new_id
 
 T = TypeVar("T")

@@ -27,9 +27,9 @@ from ..client.transport import Transport
 from ..conf import app_settings, transport_config
 from ..exceptions import ReconnectRequired
 from ..fields import as_the_project_has_it
+from ..history.events import Kind, writer_after_commit
 from ..records import record
 from ..refresh import doors
-from ..refresh.history import Kind, writer_after_commit
 from ..refresh.token_row import Status
 from ..webhooks.address import address_of, base_url
 from ..webhooks.registration import register, wanted_types

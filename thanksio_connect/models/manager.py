@@ -14,12 +14,12 @@ from django.views.decorators.debug import sensitive_variables
 
 from .. import signals
 from ..client.tokens import TokenSet
+from ..database import facts, sessions
 from ..exceptions import NotConnected
 from ..fields import utc_now
+from ..history.events import Kind, writer_after_commit
 from ..records import record
-from ..refresh import database_facts as facts
-from ..refresh import sessions, statements
-from ..refresh.history import Kind, writer_after_commit
+from ..refresh import statements
 from ..refresh.rollback_guard import GRANT_ID
 from ..refresh.token_row import Status, granted_values
 from .tokens import ConnectionTokens

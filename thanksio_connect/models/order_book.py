@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from django.db import DatabaseError, IntegrityError, InterfaceError, models, router, transaction
 
 from ..client.order_book import RESEND_AFTER_SECONDS, Entry
+from ..database import facts, sessions
+from ..database.moments import DatabaseMoment
 from ..exceptions import NotConnected, OutcomeUnknown, SendOnceRefused
 from ..records import record
-from ..refresh import database_facts as facts
-from ..refresh import doors, places, sessions, statements
-from ..refresh.moments import DatabaseMoment
+from ..refresh import doors, places, statements
 from ..refresh.token_row import Key, new_id
 from .sent_order import SentOrder
 from .tokens import ConnectionTokens

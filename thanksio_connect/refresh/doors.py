@@ -11,6 +11,7 @@ from typing import Any, cast
 from django.db import DatabaseError, InterfaceError, models, router
 
 from ..client.tokens import Secret
+from ..database import facts, sessions
 from ..exceptions import (
     NotConnected,
     ReconnectRequired,
@@ -19,8 +20,7 @@ from ..exceptions import (
     ThanksIOError,
 )
 from ..records import record
-from . import database_facts as facts
-from . import schedule, sessions, statements
+from . import schedule, statements
 from .protocol import Request
 from .renewal import Renewal, Tokens
 from .token_row import Status, ids_of

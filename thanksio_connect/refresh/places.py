@@ -19,10 +19,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
+from ..database import facts, sessions
 from ..exceptions import RefreshInProgress
 from ..records import record
-from . import database_facts as facts
-from . import sessions, statements
+from . import statements
 from .protocol import Claim, Conclude, Fail, Load, Release
 from .rollback_guard import Guard
 from .statements import Claimed, Lease, Stored

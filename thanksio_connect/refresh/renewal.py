@@ -20,10 +20,11 @@ from django.views.decorators.debug import sensitive_variables
 from ..client.interruption import Errand
 from ..client.tokens import Secret, TokenSet
 from ..conf import oauth_client, transport_config
+from ..database import sessions
 from ..exceptions import OutcomeUnknown, ReconnectRequired, ThanksIOConfigurationError, ThanksIOError
+from ..history.announcements import Announcer
 from ..records import record
-from . import protocol, schedule, sessions
-from .announcements import Announcer
+from . import protocol, schedule
 from .places import Place, choose
 from .protocol import Claim, Conclude, Current, Fail, Load, Pause, Post, Release, Request, Store
 from .statements import Stored

@@ -15,9 +15,9 @@ from django.db import DatabaseError, InterfaceError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ..client.interruption import is_interruption
+from ..database import facts, sessions
 from ..records import record
-from . import database_facts as facts
-from . import sessions, statements
+from . import statements
 from .statements import Stored
 from .token_row import Key
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from django.db import DatabaseError, InterfaceError, connections, models
 
+from ..database import facts
 from ..exceptions import RefreshInProgress
-from . import database_facts as facts
 from .token_row import Failure, Key, Row, Status, failed_values, verdict_code
 
 # How long a write waits for a lock that somebody else has on the row.

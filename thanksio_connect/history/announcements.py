@@ -16,8 +16,8 @@ from django.dispatch import Signal
 from .. import signals
 from ..exceptions import NotSent, ThanksIOConfigurationError, Throttled, TokenUndecryptable
 from ..records import record
-from . import history
-from .history import Kind
+from . import events
+from .events import Kind
 
 REFRESHED = "refreshed"
 DATABASE = "database"
@@ -83,7 +83,7 @@ class Announcer:
         return is_news
 
     def _write(self, kind: Kind, code: str) -> None:
-        owner = history.write(self._commit, kind=kind, code=code, **self._ids)
+        owner = events.write(self._commit, kind=kind, code=code, **self._ids)
         self._ids["user_id"] = self._ids["user_id"] if owner is None else owner
 
     def _signal(self, signal: Signal, outcome: str, duration_seconds: float) -> None:

@@ -29,7 +29,7 @@ from ..client.interruption import is_interruption
 from ..conf import app_settings
 from ..exceptions import ThanksIOConfigurationError, ThanksIOError
 from ..records import record
-from . import database_facts as facts
+from . import facts
 
 T = TypeVar("T")
 LOST_IN_TRANSIT = (DatabaseError, InterfaceError)

@@ -15,10 +15,9 @@ from django.db import connections, models
 from django.utils.translation import gettext_lazy as _
 
 from ..client.interruption import is_interruption
+from ..database import facts, sessions
 from ..fields import utc_now
 from ..records import record
-from . import database_facts as facts
-from . import sessions
 
 # So many events of a user are kept.
 KEPT = 50
