@@ -84,7 +84,7 @@ def renew_rejected(tokens: Any, rejected: Secret) -> None:
 
 def reread(tokens: Any) -> bool:
     """Bring the instance up to date, also with a new grant. Returns False when the connection is gone."""
-    model = type(cast("models.Model", tokens))
+    model = type(tokens)
     alias = router.db_for_write(model, instance=tokens)
     with sessions.callers_connection(alias) as using:
         row = statements.load_of_connection(using, model, tokens.connection_id)

@@ -66,13 +66,8 @@ class Place:
     def claim(self, step: Claim) -> Claimed:
         """Take the lease. Raises RefreshInProgress if somebody has the row locked."""
         self.claimed_at = time.monotonic()
-        return sessions.committed(
-            self.alias,
-            partial(statements.claim, key=self.key, lease=self.lease(step)),
-            on_callers=self.on_callers,
-            on_private=self.on_private,
-            budget_seconds=self.claim_budget_seconds,
-        )
+        claim = partial(statements.claim, key=self.key, lease=self.lease(step))
+        return self.commit(claim, budget_seconds=self.claim_budget_seconds)
 
     def lease(self, step: Claim) -> Lease:
         """What a claim asks for."""

@@ -113,10 +113,6 @@ class Row:
         """Whether the token was renewed so lately that a refusal can't be mended by renewing it again."""
         return schedule.seconds_since(self.values["last_refreshed_at"]) < schedule.STORM_SECONDS
 
-    def holds(self, values: Mapping[str, Any]) -> bool:
-        """Whether the row has the pair of these values."""
-        return bool(self.values["access_token"] == values["access_token"])
-
 
 def granted_values(tokens: TokenSet) -> dict[str, Any]:
     """What a new grant writes, under a new primary key."""
