@@ -1,4 +1,4 @@
-"""The page of log records lists what the code records, no more and no less: name, levels, fields."""
+"""The page of log records lists what the catalogue has and the code records: name, levels, fields."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import logging
 import logging.config
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from thanksio_connect.records import record
+from thanksio_connect.records import EVENTS, record
 
 ROOT = Path(__file__).resolve().parents[2]
 APP = ROOT / "thanksio_connect"
@@ -30,30 +31,72 @@ def trees() -> Iterator[tuple[Path, ast.Module]]:
             yield path, ast.parse(path.read_text(encoding="utf-8"))
 
 
-def calls() -> Iterator[ast.Call]:
-    for _path, tree in trees():
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "record":
-                yield node
+@dataclass(frozen=True)
+class Call:
+    """One call of ``record()``: the levels, and the names of the fields and words, that it may give."""
+
+    name: str
+    levels: set[str]
+    fields: set[str]
+    words: set[str]
+
+
+@functools.cache
+def calls() -> list[Call]:
+    found = {}
+    for path, tree in trees():
+        for function in ast.walk(tree):
+            if isinstance(function, ast.FunctionDef):  # an inner one comes after the one around it
+                for node in ast.walk(function):
+                    if isinstance(node, ast.Call) and ast.unparse(node.func) == "record":
+                        found[path, node.lineno] = read(node, function)
+    return list(found.values())
+
+
+def read(node: ast.Call, function: ast.FunctionDef) -> Call:
+    [event] = node.args
+    assert isinstance(event, ast.Constant), ast.unparse(node)
+    given = {keyword.arg: value_of(keyword.value, function) for keyword in node.keywords}
+    nothing = ast.Dict(keys=[], values=[])
+    words = given.pop("words", nothing)
+    assert isinstance(words, ast.Dict), ast.unparse(node)
+    levels = levels_of(given.pop("level", nothing))
+    given.pop("logger", None)
+    fields = {name for name in given if name is not None}
+    if None in given:  # **ids
+        fields |= OF_A_KEY if "_facts(" in ast.unparse(given[None]) else IDS
+    return Call(event.value, levels, fields, {ast.literal_eval(key) for key in words.keys if key})
+
+
+def value_of(node: ast.expr, function: ast.FunctionDef) -> ast.expr:
+    """What was last assigned to a variable of this name, above."""
+    above = [each for each in ast.walk(function) if isinstance(each, ast.Assign) and each.lineno < node.lineno]
+    assigned = [each for each in above if ast.unparse(each.targets[0]) == ast.unparse(node)]
+    return max(assigned, key=lambda each: each.lineno).value if assigned else node
 
 
 def levels_of(node: ast.expr) -> set[str]:
     return {each.attr for each in ast.walk(node) if isinstance(each, ast.Attribute) and each.attr in LEVELS}
 
 
+def placeholders(name: str) -> set[str]:
+    return set(re.findall(r"%\((\w+)\)", EVENTS[name][1]))
+
+
+def event_of(name: str) -> str:
+    """An event's name, without what tells its sentences apart."""
+    return name.partition(":")[0]
+
+
 @functools.cache
 def in_the_code() -> dict[str, tuple[set[str], set[str]]]:
-    found: dict[str, tuple[set[str], set[str]]] = {}
-    for call in calls():
-        level, event, *_text = call.args
-        assert isinstance(event, ast.Constant), ast.unparse(call)
-        levels, fields = found.setdefault(event.value, (set(), set()))
-        levels |= levels_of(level)
-        for keyword in call.keywords:
-            if keyword.arg is None:
-                fields |= OF_A_KEY if "_facts(" in ast.unparse(keyword.value) else IDS  # **ids
-            elif keyword.arg != "logger":
-                fields.add(keyword.arg)
+    found: dict[str, tuple[set[str], set[str]]] = {event_of(name): (set(), set()) for name in EVENTS}
+    for name, (level, _sentence) in EVENTS.items():
+        found[event_of(name)][0].add(logging.getLevelName(level))
+    for each in calls():
+        levels, fields = found[event_of(each.name)]
+        levels |= each.levels
+        fields |= each.fields
     return found
 
 
@@ -65,16 +108,23 @@ def on_the_page() -> dict[str, tuple[set[str], set[str]]]:
     }
 
 
-def test_the_page_lists_every_record():
-    assert set(on_the_page()) == set(in_the_code())
+def test_the_page_lists_every_event():
+    assert set(on_the_page()) == set(map(event_of, EVENTS))
 
 
-@pytest.mark.parametrize("event", sorted(in_the_code()))
+def test_the_catalogue_has_what_is_recorded_and_no_more():
+    assert {each.name for each in calls()} == set(EVENTS)
+
+
+@pytest.mark.parametrize("event", sorted(set(map(event_of, EVENTS))))
 def test_levels_and_fields(event):
-    levels, fields = in_the_code()[event]
-    on_page = on_the_page()[event]
-    assert on_page[1] == fields
-    assert not levels or on_page[0] >= levels
+    assert on_the_page()[event] == in_the_code()[event]
+
+
+@pytest.mark.parametrize("each", calls(), ids=lambda each: each.name)
+def test_a_sentence_is_given_what_it_needs_and_no_more(each):
+    needed = placeholders(each.name)
+    assert needed - each.fields == each.words
 
 
 def test_nothing_is_logged_past_the_records():
@@ -91,15 +141,16 @@ def test_the_pages_formatter_writes_lines_of_json(capsys):
     namespace: dict[str, object] = {}
     exec(compile(code, "docs/log-records.md", "exec"), namespace)
     logger = logging.getLogger("thanksio_connect")
-    before = logger.handlers, logger.level, logger.propagate
+    handlers, level, propagate = logger.handlers, logger.level, logger.propagate
     try:
         logging.config.dictConfig(namespace["LOGGING"])
-        record(logging.INFO, "connection.connected", "User %s", 5, user_id=5, connection_id=Path("7"), code="connected")
+        record("connection.connected", connection_id=Path("7"), user_id=5, code="connected")
     finally:
-        logger.handlers, logger.level, logger.propagate = before
+        logger.handlers, logger.propagate = handlers, propagate
+        logger.setLevel(level)  # and not by the attribute: what was found enabled is to be forgotten
     assert json.loads(capsys.readouterr().err) == {
         "level": "INFO",
-        "message": "User 5",
+        "message": "thanks.io connection 7 of user 5: connected.",
         "thanksio_event": "connection.connected",
         "thanksio_user_id": 5,
         "thanksio_connection_id": "7",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from typing import Any
@@ -36,15 +35,7 @@ NAMED = 20
 def refresh(modeladmin: Any, request: HttpRequest, queryset: QuerySet[ThanksIOConnection]) -> None:
     """Make them due now. One UPDATE, at any number of them."""
     result = bring_forward(queryset)
-    record(
-        logging.INFO,
-        "admin.made_due",
-        "An operator (user %s) made %d thanks.io connections due.",
-        request.user.pk,
-        result.due,
-        operator_id=request.user.pk,
-        count=result.due,
-    )
+    record("admin.made_due", operator_id=request.user.pk, count=result.due)
     for level, text in _said(result):
         modeladmin.message_user(request, text, level)
 

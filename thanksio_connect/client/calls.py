@@ -218,23 +218,16 @@ class Caller:
         if not progress.attempts or not logger.isEnabledFor(level):
             return
         path = request.template or loggable(request.url.removeprefix(self._api_url.rstrip("/")))
-        milliseconds = round((time.monotonic() - progress.started) * 1000)
         record(
-            level,
             "api.call",
-            "%s %s: %s in %d ms (attempts: %d, connection: %s)",
-            request.method,
-            path,
-            progress.status or outcome,
-            milliseconds,
-            progress.attempts,
-            self._connection_id,
+            level=level,
             logger=logger,
+            words={"answer": progress.status or outcome},
             outcome=outcome,
             method=request.method,
             path=path,
             status=progress.status,
-            milliseconds=milliseconds,
+            milliseconds=round((time.monotonic() - progress.started) * 1000),
             attempts=progress.attempts,
             connection_id=self._connection_id,
         )

@@ -9,7 +9,6 @@ book is given to it.
 from __future__ import annotations
 
 import json as jsonlib
-import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -37,8 +36,6 @@ from .resources.mailing_lists import MailingLists
 from .resources.orders import Orders
 from .resources.resource import Operations
 from .resources.send import Send
-
-_SENTENCE = "Key %s of thanks.io connection %s %s."
 
 # A request that has not begun so long after its entry (this process was stopped) is not sent: others may soon send it.
 LATEST_START_SECONDS = 120.0
@@ -84,15 +81,7 @@ class Once:
         return self._send(method, entry, asked)
 
     def _known(self, entry: Entry, asked: Asked) -> dict[str, Any]:
-        record(
-            logging.INFO,
-            "send_once.repeated",
-            _SENTENCE,
-            self._key,
-            self._book.connection_id,
-            "was sent before; nothing is sent",
-            **self._facts(entry),
-        )
+        record("send_once.repeated", **self._facts(entry))
         answer = dict(entry.answer or {})
         if asked.is_listed and "metadata" not in answer:
             answer["metadata"] = self._metadata(entry, asked.body.get("metadata"))
@@ -123,15 +112,7 @@ class Once:
                 "order stands in thanks.io's list, or it is sent again.",
                 code="unsettled",
             )
-        record(
-            logging.WARNING,
-            "send_once.taken_over",
-            _SENTENCE,
-            self._key,
-            self._book.connection_id,
-            "is not in thanks.io's list after ten minutes; sending again",
-            **self._facts(taken),
-        )
+        record("send_once.taken_over", **self._facts(taken))
         return replace(taken, began=began)
 
     def _find(self, entry: Entry, asked: Asked) -> dict[str, Any] | None:
@@ -204,63 +185,23 @@ class Once:
         if _is_refusal(error):
             self._free(entry, asked, error)
         else:
-            record(
-                logging.WARNING,
-                "send_once.unknown",
-                _SENTENCE,
-                self._key,
-                self._book.connection_id,
-                f"has no known outcome ({error.code}); the next call looks",
-                **self._facts(entry),
-            )
+            record("send_once.unknown", words={"code": error.code}, **self._facts(entry))
 
     def _free(self, entry: Entry, asked: Asked, error: ThanksIOError | ThanksIOConfigurationError) -> None:
         """Let the key be sent again. An earlier purchase stays open: only its repetition tells what became of it."""
         if asked.is_listed or entry.attempts == 1:
             self._book.free(entry)
-        record(
-            logging.INFO,
-            "send_once.refused",
-            _SENTENCE,
-            self._key,
-            self._book.connection_id,
-            f"was not sent ({error.code})",
-            **self._facts(entry),
-        )
+        record("send_once.refused", words={"code": error.code}, **self._facts(entry))
 
     def _mark(self, entry: Entry, answer: Any, asked: Asked) -> None:
         order_id = order_id_of(answer, asked)
         if order_id is None:
-            record(
-                logging.WARNING,
-                "send_once.unknown",
-                _SENTENCE,
-                self._key,
-                self._book.connection_id,
-                "was answered without an id",
-                **self._facts(entry),
-            )
+            record("send_once.unknown:no_id", **self._facts(entry))
             raise OutcomeUnknown("thanks.io took the order and gave no id for it; look before you send it again.")
         if self._book.mark_sent(entry, order_id, facts_of(answer)):
-            record(
-                logging.INFO,
-                "send_once.sent",
-                _SENTENCE,
-                self._key,
-                self._book.connection_id,
-                "is an order",
-                **self._facts(entry, order_id),
-            )
+            record("send_once.sent", **self._facts(entry, order_id))
         else:
-            record(
-                logging.CRITICAL,
-                "send_once.twice",
-                _SENTENCE,
-                self._key,
-                self._book.connection_id,
-                "has two orders: cancel one of them",
-                **self._facts(entry, order_id),
-            )
+            record("send_once.twice", **self._facts(entry, order_id))
 
     def _facts(self, entry: Entry, order_id: int | None = None) -> dict[str, Any]:
         """What each log record has."""

@@ -5,7 +5,6 @@ thanks.io has no "who am I": what an account owns carries its ``user_id``; an em
 
 from __future__ import annotations
 
-import logging
 import re
 from typing import Any
 
@@ -51,15 +50,7 @@ def find_thanksio_user_id(token_set: TokenSet, user_id: Any = None) -> str:
         )
         return _first_user_id(client.get("/mailing-lists/", params={"items_per_page": 1}))
     except (ThanksIOError, ThanksIOConfigurationError) as error:
-        record(
-            logging.INFO,
-            "connection.account_unknown",
-            "The thanks.io account of user %s's new connection is not known: %s.",
-            user_id,
-            type(error).__name__,
-            user_id=user_id,
-            code=type(error).__name__,
-        )
+        record("connection.account_unknown", user_id=user_id, code=type(error).__name__)
         return ""
 
 

@@ -5,7 +5,6 @@ A destination that came with a request is followed only on this site (RFC 9700 4
 
 from __future__ import annotations
 
-import logging
 import unicodedata
 from urllib.parse import urlencode, urlsplit
 
@@ -69,7 +68,7 @@ def _landing(request: HttpRequest, setting: str, value: str) -> str:
         try:
             return resolve_url(value)
         except NoReverseMatch:
-            record(logging.ERROR, "pages.address_unknown", "%s names no URL: users land on the status page.", setting)
+            record("pages.address_unknown", words={"setting": setting})
     return own_url(request, "connection")
 
 

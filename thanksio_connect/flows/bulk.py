@@ -6,7 +6,6 @@ help: wrong credentials, a key or a client id that fits no row, and a thanks.io 
 
 from __future__ import annotations
 
-import logging
 import math
 import threading
 from collections.abc import Callable, Iterator
@@ -246,13 +245,7 @@ class BulkRefresh:
         try:
             self.pace.close()
         except (DatabaseError, InterfaceError) as error:
-            record(
-                logging.WARNING,
-                "sweep.turns_not_given_back",
-                "The sweep's turns could not be given back (%s).",
-                type(error).__name__,
-                code=type(error).__name__,
-            )
+            record("sweep.turns_not_given_back", code=type(error).__name__)
         self._tenure.end(self.summary.as_dict())
 
     def _halt(self, word: str) -> None:

@@ -8,7 +8,6 @@ is sent once.
 from __future__ import annotations
 
 import enum
-import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -143,20 +142,10 @@ def _refused(request: HttpRequest, response: AuthorizationResponse, opened: Auth
     _consume(opened)
     started.forget(request, response.state_digest)
     if response.error == "access_denied":
-        text = "User %s did not allow the connection at thanks.io."
-        record(logging.INFO, "authorization.denied", text, opened.user_id, user_id=opened.user_id, code=response.error)
+        record("authorization.denied", user_id=opened.user_id, code=response.error)
         return Outcome(Answer.DENIED, opened.next_url)
-    record(
-        logging.ERROR,
-        "authorization.refused",
-        "thanks.io refused an authorization request: error=%r, error_description=%r. If it names the client "
-        "or the redirect URI, compare THANKSIO_CLIENT_ID and %s with what is registered at thanks.io.",
-        response.error,
-        response.error_description,
-        opened.redirect_uri,
-        user_id=opened.user_id,
-        code=response.error,
-    )
+    words = {"description": response.error_description, "redirect_uri": opened.redirect_uri}
+    record("authorization.refused", words=words, user_id=opened.user_id, code=response.error)
     raise OAuthError("thanks.io refused the authorization request.", code="authorization_error")
 
 

@@ -6,7 +6,6 @@ until they are stored. Tokens that can't be stored are told of by a log record o
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -99,15 +98,7 @@ class CodeExchange:
                 # An exception of another kind may come from another thread, which leaves no trace in it.
                 self._interruption = self._interruption or interruption or error
         assert self._interruption is not None
-        record(
-            logging.CRITICAL,
-            "tokens.lost",
-            "The tokens that thanks.io gave for user %s were not stored, for %s kept interrupting: the user has to "
-            "connect again.",
-            self._request.user.pk,
-            type(self._interruption).__name__,
-            connection_id=None,
-            user_id=self._request.user.pk,
-            code="interrupted",
-        )
+        words = {"interruption": type(self._interruption).__name__}
+        user_id = self._request.user.pk
+        record("tokens.lost:interrupted", words=words, connection_id=None, user_id=user_id, code="interrupted")
         raise Interrupted(self._interruption) if is_interruption(self._interruption) else self._interruption

@@ -11,8 +11,8 @@ from typing import Generic, TypeVar
 from django.db import connections, router
 
 from ..conf import app_settings
+from ..database import facts
 from ..models import ConnectionTokens
-from ..refresh import database_facts as facts
 
 T = TypeVar("T")
 # One writer at a time gains nothing from many. psycopg's pool has four sessions unless told otherwise.

@@ -6,7 +6,6 @@ the row is gone. Whatever it answers, the connection is removed.
 
 from __future__ import annotations
 
-import logging
 from functools import partial
 from typing import Any
 
@@ -52,15 +51,8 @@ def is_revoked_at_thanksio() -> bool:
     try:
         return bool(app_settings.revoke_url)
     except ThanksIOConfigurationError as error:
-        record(
-            logging.ERROR,
-            "connection.not_revoked",
-            "thanks.io is not told of disconnects: %s",
-            error,
-            connection_id=None,
-            user_id=None,
-            code=error.code,
-        )
+        words = {"cause": error}
+        record("connection.not_revoked:configuration", words=words, connection_id=None, user_id=None, code=error.code)
         return False
 
 
@@ -85,13 +77,8 @@ def _revoke(tokens: ConnectionTokens, user_id: Any) -> None:
     except Exception as error:  # noqa: BLE001 - the connection is removed, whatever this is
         code = str(getattr(error, "code", ""))
         record(
-            logging.WARNING,
             "connection.not_revoked",
-            "thanks.io was not told of the disconnect of connection %s (%s %s). Its tokens live on there until they "
-            "expire, or until the user removes the access.",
-            tokens.connection_id,
-            type(error).__name__,
-            code,
+            words={"error": type(error).__name__, "reason": code},
             connection_id=tokens.connection_id,
             user_id=user_id,
             code=code or type(error).__name__,

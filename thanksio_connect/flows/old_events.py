@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from datetime import timedelta
 
 from django.db import DatabaseError, InterfaceError, models, router
@@ -27,8 +26,7 @@ def delete_old_events() -> None:
         _delete(ConnectionEvent, KEPT_FOR)
         _delete(ReceivedWebhook, WEBHOOKS_KEPT_FOR)
     except (DatabaseError, InterfaceError) as error:
-        name = type(error).__name__
-        record(logging.WARNING, "event.not_deleted", "Old events could not be deleted (%s).", name, code=name)
+        record("event.not_deleted", code=type(error).__name__)
 
 
 def _delete(model: type[models.Model], kept_for: timedelta) -> None:

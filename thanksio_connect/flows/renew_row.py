@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 import time
 from typing import Any
@@ -76,10 +75,8 @@ def _outcome_of(error: ThanksIOError) -> Outcome:
 
 
 def _record_database_error(tokens: ConnectionTokens, error: Exception) -> None:
-    code = type(error).__name__
     ids: dict[str, Any] = {"connection_id": tokens.connection_id, "user_id": tokens.connection.user_id}
-    text = "thanks.io tokens of connection %s were not renewed: the database can't be used (%s)."
-    record(logging.WARNING, "renewal.database_failed", text, tokens.connection_id, code, code=code, **ids)
+    record("renewal.database_failed", code=type(error).__name__, **ids)
 
 
 _OF_CODE = {OTHER_CLIENT: Outcome.OTHER_CLIENT, NO_REFRESH_TOKEN: Outcome.NO_REFRESH_TOKEN}

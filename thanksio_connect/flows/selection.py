@@ -10,11 +10,10 @@ from typing import Any, TypeVar
 from django.db import router
 from django.db.models import Q, QuerySet
 
+from ..database import facts, sessions
 from ..exceptions import TokenUndecryptable
 from ..fields import utc_now
 from ..models import ConnectionTokens
-from ..refresh import database_facts as facts
-from ..refresh import sessions
 from ..refresh.token_row import Status, new_id
 
 T = TypeVar("T")

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-
 from django.db import DatabaseError, InterfaceError, router
 
 from ..conf import app_settings
+from ..database import facts, sessions
+from ..database.moments import DatabaseMoment
 from ..models import SentOrder
 from ..records import record
-from ..refresh import database_facts as facts
-from ..refresh import sessions
-from ..refresh.moments import DatabaseMoment
 
 _DAY_SECONDS = 86_400
 # Short statements, and no run that goes on for hours: the next one goes on.
@@ -40,9 +37,7 @@ def forget_sent_orders() -> int:
             if count < _BATCH_SIZE:
                 break
     except (DatabaseError, InterfaceError) as error:
-        name = type(error).__name__
-        record(logging.WARNING, "send_once.not_forgotten", "Old keys of send_once() stay (%s).", name, code=name)
+        record("send_once.not_forgotten", code=type(error).__name__)
     if forgotten:
-        words = "Keys of send_once() removed, whose orders were sent long ago: %d."
-        record(logging.INFO, "send_once.forgotten", words, forgotten, count=forgotten)
+        record("send_once.forgotten", count=forgotten)
     return forgotten

@@ -6,7 +6,6 @@ Short statements in autocommit, on the database's clock; each is tried again whe
 from __future__ import annotations
 
 import json
-import logging
 import os
 import random
 import socket
@@ -20,11 +19,10 @@ from django.db import DatabaseError, IntegrityError, InterfaceError, connections
 from django.db.models import F, Q
 
 from ..client.deadline import now
+from ..database import facts, sessions
+from ..database.moments import DatabaseMoment
 from ..models import Sweep
 from ..records import record
-from ..refresh import database_facts as facts
-from ..refresh import sessions
-from ..refresh.moments import DatabaseMoment
 from ..refresh.token_row import new_id
 
 T = TypeVar("T")
@@ -124,13 +122,7 @@ class Tenure:
         try:
             is_ours = self._lease.keep(self.resume_after)
         except (DatabaseError, InterfaceError) as error:
-            record(
-                logging.WARNING,
-                "sweep.lease_not_kept",
-                "The sweep's lease could not be kept (%s).",
-                type(error).__name__,
-                code=type(error).__name__,
-            )
+            record("sweep.lease_not_kept", code=type(error).__name__)
             return True
         if not is_ours:
             self._lease = None
@@ -142,13 +134,7 @@ class Tenure:
             if self._lease is not None:
                 self._lease.give_back(counts, self.resume_after)
         except (DatabaseError, InterfaceError) as error:
-            record(
-                logging.WARNING,
-                "sweep.lease_not_given_back",
-                "The sweep's lease could not be given back (%s); it expires.",
-                type(error).__name__,
-                code=type(error).__name__,
-            )
+            record("sweep.lease_not_given_back", code=type(error).__name__)
 
 
 def wait_seconds() -> float:

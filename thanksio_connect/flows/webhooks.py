@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -81,17 +80,7 @@ def end(tokens: ConnectionTokens, user_id: Any) -> None:
         register(client.webhooks, [], Address(Secret(tokens.webhook_token.reveal())), "")
     except Exception as error:  # noqa: BLE001 - the connection is removed, whatever this is
         code = str(getattr(error, "code", "")) or type(error).__name__
-        record(
-            logging.WARNING,
-            "webhooks.not_deleted",
-            "The webhooks of connection %s, which was disconnected, are perhaps not deleted at thanks.io (%s). They "
-            "get a 404; the user can remove them in the thanks.io dashboard.",
-            tokens.connection_id,
-            code,
-            connection_id=tokens.connection_id,
-            user_id=user_id,
-            code=code,
-        )
+        record("webhooks.not_deleted", connection_id=tokens.connection_id, user_id=user_id, code=code)
 
 
 def _tell(connection: ThanksIOConnection, event: WebhookEvent, row: ReceivedWebhook) -> None:
@@ -108,5 +97,4 @@ def _keep_the_newest(row: ReceivedWebhook) -> None:
         for last in list(rows.order_by("-pk").values_list("pk", flat=True)[KEPT : KEPT + 1]):
             rows.filter(pk__lte=last).delete()
     except (DatabaseError, InterfaceError) as error:  # the next does it
-        name = type(error).__name__
-        record(logging.WARNING, "event.not_deleted", "Old webhooks could not be deleted (%s).", name, code=name)
+        record("event.not_deleted:webhooks", code=type(error).__name__)

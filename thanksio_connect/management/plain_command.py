@@ -12,8 +12,8 @@ from django.core.management.base import BaseCommand, CommandError, OutputWrapper
 from django.db import DatabaseError, InterfaceError
 from django.utils.translation import gettext as _
 
+from ..database import facts
 from ..exceptions import ThanksIOConfigurationError
-from ..refresh import database_facts as facts
 
 # What a stream raises that is closed, broken or full; a process without one has None.
 UNWRITABLE = (OSError, ValueError, AttributeError)

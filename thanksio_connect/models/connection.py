@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import partial
@@ -28,9 +27,9 @@ from ..client.transport import Transport
 from ..conf import app_settings, transport_config
 from ..exceptions import ReconnectRequired
 from ..fields import as_the_project_has_it
+from ..history.events import Kind, writer_after_commit
 from ..records import record
-from ..refresh import doors, history
-from ..refresh.history import Kind
+from ..refresh import doors
 from ..refresh.token_row import Status
 from ..webhooks.address import address_of, base_url
 from ..webhooks.registration import register, wanted_types
@@ -163,17 +162,15 @@ class ThanksIOConnection(models.Model):
         deleted, _rows = self.delete(using=using)
         self.pk = pk  # receivers can tell which one it was
         if deleted:
-            write_down = history.writer_after_commit(using, self.user_id, connection_id=pk)
+            write_down = writer_after_commit(using, self.user_id, connection_id=pk)
             transaction.on_commit(partial(self._announce_disconnect, write_down), using=using)
 
     def _announce_disconnect(self, write_down: Callable[[Kind], object]) -> None:
         """Write the event down, log it and send the signal: the row is gone."""
-        ids: dict[str, Any] = {"connection_id": self.pk, "user_id": self.user_id}
         try:
             write_down(Kind.DISCONNECTED)
         finally:  # whatever interrupts
-            text = "thanks.io connection %(connection_id)s of user %(user_id)s was disconnected."
-            record(logging.INFO, "connection.disconnected", text, ids, **ids)
+            record("connection.disconnected", connection_id=self.pk, user_id=self.user_id)
             signals.disconnected.send_robust(sender=ThanksIOConnection, connection=self)
 
     @property
@@ -224,14 +221,7 @@ class ThanksIOConnection(models.Model):
         changes = register(self.api.webhooks, wanted, address_of(self._tokens_to_use()), base)
         if changes:
             record(
-                logging.INFO,
                 "webhooks.registered",
-                "thanks.io connection %s of user %s: %s webhooks created, %s updated, %s deleted.",
-                self.pk,
-                self.user_id,
-                changes.created,
-                changes.updated,
-                changes.deleted,
                 connection_id=self.pk,
                 user_id=self.user_id,
                 created=changes.created,

@@ -10,7 +10,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from ..fields import UTCDateTimeField, utc_now
-from ..refresh.history import Kind
+from ..history.events import Kind
 
 
 class ConnectionEvent(models.Model):

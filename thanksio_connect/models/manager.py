@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -15,12 +14,12 @@ from django.views.decorators.debug import sensitive_variables
 
 from .. import signals
 from ..client.tokens import TokenSet
+from ..database import facts, sessions
 from ..exceptions import NotConnected
 from ..fields import utc_now
+from ..history.events import Kind, writer_after_commit
 from ..records import record
-from ..refresh import database_facts as facts
-from ..refresh import history, sessions, statements
-from ..refresh.history import Kind
+from ..refresh import statements
 from ..refresh.rollback_guard import GRANT_ID
 from ..refresh.token_row import Status, granted_values
 from .tokens import ConnectionTokens
@@ -112,7 +111,7 @@ class ThanksIOConnectionManager(models.Manager["ThanksIOConnection"]):
         if callable(thanksio_user_id) and (known := thanksio_user_id()):
             self._name_account(connection, known, using)
         changed = granted.account_before != known if granted.account_before and known else None
-        write_down = history.writer_after_commit(using, connection.user_id, connection_id=connection.pk)
+        write_down = writer_after_commit(using, connection.user_id, connection_id=connection.pk)
         announce = partial(_announce, connection, write_down, created=granted.created, account_changed=changed)
         setattr(announce, GRANT_ID, connection.tokens.pk)
         transaction.on_commit(announce, using=using)
@@ -130,17 +129,7 @@ class ThanksIOConnectionManager(models.Manager["ThanksIOConnection"]):
                     budget_seconds=sessions.STORE_BUDGET_SECONDS,
                 )
         except (DatabaseError, InterfaceError) as error:
-            record(
-                logging.CRITICAL,
-                "tokens.lost",
-                "The tokens that thanks.io gave for user %s could not be stored (%s): the user has to connect again. "
-                "If a table or a column is missing or too short, run manage.py migrate.",
-                user_pk,
-                type(error).__name__,
-                connection_id=None,
-                user_id=user_pk,
-                code=type(error).__name__,
-            )
+            record("tokens.lost:granted", connection_id=None, user_id=user_pk, code=type(error).__name__)
             raise
         for row in (granted.connection, granted.connection.tokens):
             row._state.db = using
@@ -199,15 +188,8 @@ class ThanksIOConnectionManager(models.Manager["ThanksIOConnection"]):
             try:
                 sessions.committed(using, write)
             except (DatabaseError, InterfaceError) as error:
-                record(
-                    logging.WARNING,
-                    "connection.account_not_stored",
-                    "The thanks.io account's name could not be stored (%s).",
-                    type(error).__name__,
-                    connection_id=connection.pk,
-                    user_id=connection.user_id,
-                    code=type(error).__name__,
-                )
+                ids: dict[str, Any] = {"connection_id": connection.pk, "user_id": connection.user_id}
+                record("connection.account_not_stored", code=type(error).__name__, **ids)
         connection.thanksio_user_id = thanksio_user_id
 
 
@@ -227,17 +209,7 @@ def _announce(
 
 
 def _tell(connection: ThanksIOConnection, kind: Kind, *, created: bool, account_changed: bool | None) -> None:
-    record(
-        logging.INFO,
-        "connection.connected",
-        "thanks.io connection %s of user %s: %s.",
-        connection.pk,
-        connection.user_id,
-        kind.value,
-        connection_id=connection.pk,
-        user_id=connection.user_id,
-        code=kind.value,
-    )
+    record("connection.connected", connection_id=connection.pk, user_id=connection.user_id, code=kind.value)
     signals.connected.send_robust(
         sender=ConnectionTokens._meta.get_field("connection").related_model,
         connection=connection,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,11 +15,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from django.db import DatabaseError, IntegrityError, InterfaceError, models, router, transaction
 
 from ..client.order_book import RESEND_AFTER_SECONDS, Entry
+from ..database import facts, sessions
+from ..database.moments import DatabaseMoment
 from ..exceptions import NotConnected, OutcomeUnknown, SendOnceRefused
 from ..records import record
-from ..refresh import database_facts as facts
-from ..refresh import doors, places, sessions, statements
-from ..refresh.moments import DatabaseMoment
+from ..refresh import doors, places, statements
 from ..refresh.token_row import Key, new_id
 from .sent_order import SentOrder
 from .tokens import ConnectionTokens
@@ -118,17 +117,8 @@ class OrderBook:
         try:
             return self._commit(step, budget_seconds=sessions.STORE_BUDGET_SECONDS)
         except (DatabaseError, InterfaceError) as error:
-            record(
-                logging.ERROR,
-                "send_once.not_marked",
-                "Order %s of thanks.io connection %s was sent, and could not be marked (%s). Under the same key it is "
-                "found in thanks.io's list.",
-                order_id,
-                self.connection_id,
-                type(error).__name__,
-                connection_id=self.connection_id,
-                order_id=order_id,
-            )
+            words = {"error": type(error).__name__}
+            record("send_once.not_marked", words=words, connection_id=self.connection_id, order_id=order_id)
             return True
 
     def free(self, entry: Entry) -> None:
@@ -140,13 +130,8 @@ class OrderBook:
         try:
             self._commit(step)
         except (DatabaseError, InterfaceError) as error:
-            record(
-                logging.WARNING,
-                "send_once.not_freed",
-                "A key of send_once() could not be freed (%s).",
-                type(error).__name__,
-                connection_id=self.connection_id,
-            )
+            words = {"error": type(error).__name__}
+            record("send_once.not_freed", words=words, connection_id=self.connection_id)
 
     def _look_whose(self, using: str) -> None:
         """Read which account the connection leads to: the owner may have reconnected since the instance was loaded.

@@ -11,6 +11,7 @@ from typing import Any, cast
 from django.db import DatabaseError, InterfaceError, models, router
 
 from ..client.tokens import Secret
+from ..database import facts, sessions
 from ..exceptions import (
     NotConnected,
     ReconnectRequired,
@@ -19,11 +20,10 @@ from ..exceptions import (
     ThanksIOError,
 )
 from ..records import record
-from . import database_facts as facts
-from . import schedule, sessions, statements
+from . import schedule, statements
 from .protocol import Request
-from .renewal import Renewal, Tokens, owner_of
-from .token_row import Status
+from .renewal import Renewal, Tokens
+from .token_row import Status, ids_of
 
 # An instance that was read so long ago looks at the row before it hands out a token: others may have renewed it.
 REREAD_SECONDS = 60.0
@@ -54,16 +54,8 @@ def renew_if_needed(tokens: Tokens) -> None:
         if schedule.is_expired(tokens) or isinstance(error, NotConnected):
             raise
         code = str(getattr(error, "code", type(error).__name__))
-        record(
-            logging.INFO if isinstance(error, RefreshInProgress) else logging.WARNING,
-            "token.living_used",
-            "thanks.io tokens of connection %s were not renewed (%s); the current one still lives.",
-            tokens.connection_id,
-            code,
-            connection_id=tokens.connection_id,
-            user_id=owner_of(tokens),
-            code=code,
-        )
+        level = logging.INFO if isinstance(error, RefreshInProgress) else None
+        record("token.living_used", level=level, code=code, **ids_of(tokens))
 
 
 def renew(tokens: Tokens, *, force: bool = False) -> None:
@@ -92,7 +84,7 @@ def renew_rejected(tokens: Any, rejected: Secret) -> None:
 
 def reread(tokens: Any) -> bool:
     """Bring the instance up to date, also with a new grant. Returns False when the connection is gone."""
-    model = type(cast("models.Model", tokens))
+    model = type(tokens)
     alias = router.db_for_write(model, instance=tokens)
     with sessions.callers_connection(alias) as using:
         row = statements.load_of_connection(using, model, tokens.connection_id)
@@ -106,15 +98,7 @@ def _reread_if_possible(tokens: Any) -> None:
     try:
         is_there = reread(tokens)
     except (DatabaseError, InterfaceError) as error:
-        record(
-            logging.WARNING,
-            "token.not_read_again",
-            "thanks.io tokens could not be read again (%s).",
-            type(error).__name__,
-            connection_id=tokens.connection_id,
-            user_id=owner_of(tokens),
-            code=type(error).__name__,
-        )
+        record("token.not_read_again", code=type(error).__name__, **ids_of(tokens))
         return
     if not is_there:
         raise NotConnected

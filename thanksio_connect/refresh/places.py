@@ -14,16 +14,15 @@ in a ``TestCase``                   on the caller's connection, silently, withou
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
+from ..database import facts, sessions
 from ..exceptions import RefreshInProgress
 from ..records import record
-from . import database_facts as facts
-from . import sessions, statements
+from . import statements
 from .protocol import Claim, Conclude, Fail, Load, Release
 from .rollback_guard import Guard
 from .statements import Claimed, Lease, Stored
@@ -67,13 +66,8 @@ class Place:
     def claim(self, step: Claim) -> Claimed:
         """Take the lease. Raises RefreshInProgress if somebody has the row locked."""
         self.claimed_at = time.monotonic()
-        return sessions.committed(
-            self.alias,
-            partial(statements.claim, key=self.key, lease=self.lease(step)),
-            on_callers=self.on_callers,
-            on_private=self.on_private,
-            budget_seconds=self.claim_budget_seconds,
-        )
+        claim = partial(statements.claim, key=self.key, lease=self.lease(step))
+        return self.commit(claim, budget_seconds=self.claim_budget_seconds)
 
     def lease(self, step: Claim) -> Lease:
         """What a claim asks for."""
@@ -161,15 +155,7 @@ class CallersTransaction(InTestCase):
             return self.commit(partial(statements.store, key=self.key, values=values))
         except sessions.LOST_IN_TRANSIT as error:
             # The transaction is broken; the guard writes when it ends. The new token is good already.
-            record(
-                logging.WARNING,
-                "transaction.store_failed",
-                "Storing renewed tokens failed (%s); the rollback will store them.",
-                type(error).__name__,
-                connection_id=self.key.connection_id,
-                user_id=self.key.user_id,
-                code=type(error).__name__,
-            )
+            record("transaction.store_failed", code=type(error).__name__, **self.key.ids)
             return Stored(True, Row(values))
 
 
@@ -193,14 +179,5 @@ def choose(alias: str, key: Key, known: dict[str, Any], lease_seconds: float, *,
             reason = f"a private session could not be had ({type(error).__name__})"
     if not is_urgent:
         return None
-    record(
-        logging.WARNING,
-        "transaction.renewed_inside",
-        "thanks.io tokens of connection %s are renewed inside a database transaction, because %s. Its locks are held "
-        "until thanks.io answers. Call connection.get_access_token() before the transaction begins.",
-        key.connection_id,
-        reason,
-        connection_id=key.connection_id,
-        user_id=key.user_id,
-    )
+    record("transaction.renewed_inside", words={"reason": reason}, **key.ids)
     return CallersTransaction(alias, key, lease_seconds, is_urgent=is_urgent)

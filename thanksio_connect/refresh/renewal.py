@@ -6,7 +6,6 @@ lasts, its answer is awaited and stored, and then the exception goes on its way.
 
 from __future__ import annotations
 
-import logging
 import random
 import time
 import traceback
@@ -21,14 +20,15 @@ from django.views.decorators.debug import sensitive_variables
 from ..client.interruption import Errand
 from ..client.tokens import Secret, TokenSet
 from ..conf import oauth_client, transport_config
+from ..database import sessions
 from ..exceptions import OutcomeUnknown, ReconnectRequired, ThanksIOConfigurationError, ThanksIOError
+from ..history.announcements import Announcer
 from ..records import record
-from . import protocol, schedule, sessions
-from .announcements import Announcer
+from . import protocol, schedule
 from .places import Place, choose
 from .protocol import Claim, Conclude, Current, Fail, Load, Pause, Post, Release, Request, Store
 from .statements import Stored
-from .token_row import Key, Row, renewed_values
+from .token_row import Key, Row, ids_of, renewed_values
 
 T = TypeVar("T")
 
@@ -72,7 +72,7 @@ class Renewal:
         self.outlives_sessions = outlives_sessions
         model = type(cast("models.Model", tokens))
         self.alias = router.db_for_write(model, instance=tokens)
-        self.key = Key(model, tokens.pk, tokens.connection_id, tokens.version, owner_of(tokens))
+        self.key = Key(model, tokens.pk, version=tokens.version, **ids_of(tokens))
         self.limits = transport_config()  # the lease outlives the exchange by the same ones
         deadline_seconds = self.limits.total_deadline_seconds
         self.lease_seconds = deadline_seconds + LEASE_MARGIN_SECONDS
@@ -93,7 +93,7 @@ class Renewal:
         place = choose(self.alias, self.key, vars(self.tokens), self.lease_seconds, is_urgent=self.is_urgent)
         if place is None:
             return None
-        self.place, self.tell = place, Announcer(self.tokens, place)
+        self.place, self.tell = place, Announcer(self.tokens, place.commit, **self.key.ids)
         if self.outlives_sessions:
             place.claim_budget_seconds = sessions.STEP_BUDGET_SECONDS
         # What does a step, by its kind; the steps' docstrings name the results.
@@ -136,12 +136,8 @@ class Renewal:
         finally:
             self.adopt(self.seen)
             if self.has_concluded:
-                self.tell.reconnect_required(self.seen, self.duration_seconds)
-
-    @property
-    def ids(self) -> dict[str, Any]:
-        """Whose renewal it is, for a log record."""
-        return {"connection_id": self.key.connection_id, "user_id": self.key.user_id}
+                code = "" if self.seen is None else self.seen.error_code
+                self.tell.reconnect_required(code, self.duration_seconds)
 
     def adopt(self, row: Row | None) -> None:
         """Bring the instance up to date, never back."""
@@ -185,16 +181,8 @@ class Renewal:
             return reply
         # The lease must go back. The exception's text and frames may hold a token.
         frame = traceback.extract_tb(reply.__traceback__)[-1]
-        record(
-            logging.ERROR,
-            "renewal.unexpected_error",
-            "The token request failed unexpectedly: %s at %s:%s.",
-            type(reply).__name__,
-            frame.filename,
-            frame.lineno,
-            code=type(reply).__name__,
-            **self.ids,
-        )
+        words = {"file": frame.filename, "line": frame.lineno}
+        record("renewal.unexpected_error", words=words, code=type(reply).__name__, **self.key.ids)
         return OutcomeUnknown(code="unexpected_error")
 
     @sensitive_variables()
@@ -205,22 +193,12 @@ class Renewal:
 
         def stored() -> None:
             self.adopt(Row(values))
-            self.tell.refreshed(self.spent, self.duration_seconds)
+            self.tell.refreshed(self.duration_seconds, trouble=self.spent.trouble if self.spent else None)
 
         try:
             result = self.place.store(values, stored)
         except (DatabaseError, InterfaceError) as error:
-            record(
-                logging.CRITICAL,
-                "tokens.lost",
-                "Renewed tokens of thanks.io connection %s of user %s could not be stored (%s): its owner must connect "
-                "again once the database is back. If a table or column is missing or too short, run manage.py migrate.",
-                self.key.connection_id,
-                self.key.user_id,
-                type(error).__name__,
-                code=type(error).__name__,
-                **self.ids,
-            )
+            record("tokens.lost:renewed", code=type(error).__name__, **self.key.ids)
             self.exchange = None
             error.add_note(LOST_NOTE)
             raise
@@ -230,8 +208,8 @@ class Renewal:
     def fail(self, step: Fail) -> Row | None:
         """Record the failure."""
         row = self.tidy(self.place.fail, step)
-        if row is not None and row is not step.row:
-            self.tell.recorded(step.row, step.failure)
+        if row is not None and row is not step.row and step.row.trouble is None:
+            self.tell.failing(step.failure.code)
         return row
 
     def conclude(self, step: Conclude) -> Row | None:
@@ -250,13 +228,7 @@ class Renewal:
                 keyboard_interrupts += 1
                 if keyboard_interrupts >= KEYBOARD_INTERRUPTS:
                     raise
-                record(
-                    logging.WARNING,
-                    "renewal.interrupted_again",
-                    "Interrupted again while thanks.io answers: once more loses the connection's tokens (%s).",
-                    self.key.connection_id,
-                    **self.ids,
-                )
+                record("renewal.interrupted_again", **self.key.ids)
             except OWN_ERRORS:
                 return None  # it was logged; the interruption is what the caller hears of
             except BaseException:  # noqa: BLE001, S112 - the first one is raised once the pair is stored
@@ -290,19 +262,6 @@ class Renewal:
         try:
             result = perform(step)
         except (DatabaseError, InterfaceError) as error:
-            record(
-                logging.WARNING,
-                "renewal.lease_not_given_back",
-                "The renewal's lease could not be given back (%s); it expires.",
-                type(error).__name__,
-                code=type(error).__name__,
-                **self.ids,
-            )
+            record("renewal.lease_not_given_back", code=type(error).__name__, **self.key.ids)
         self.exchange = None
         return result
-
-
-def owner_of(tokens: Any) -> Any:
-    """Return the user's id if it is known without a query."""
-    connection = tokens._state.fields_cache.get("connection")
-    return None if connection is None else vars(connection).get("user_id")

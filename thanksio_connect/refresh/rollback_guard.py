@@ -7,7 +7,6 @@ ROLLBACK, its ``weakref.finalize`` fires at once (CPython counts references).
 from __future__ import annotations
 
 import contextlib
-import logging
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -16,9 +15,9 @@ from django.db import DatabaseError, InterfaceError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ..client.interruption import is_interruption
+from ..database import facts, sessions
 from ..records import record
-from . import database_facts as facts
-from . import sessions, statements
+from . import statements
 from .statements import Stored
 from .token_row import Key
 
@@ -116,15 +115,7 @@ class Guard:
                 stored = self._store_or_find(self.alias)
                 facts.commit_after_rollback(connection)
         except (DatabaseError, InterfaceError) as error:
-            record(
-                logging.WARNING,
-                "rollback.store_failed",
-                "Storing renewed tokens after a rollback failed (%s); trying again.",
-                type(error).__name__,
-                connection_id=self.key.connection_id,
-                user_id=self.key.user_id,
-                code=type(error).__name__,
-            )
+            record("rollback.store_failed", code=type(error).__name__, **self.key.ids)
             return None
         return stored
 
@@ -136,19 +127,7 @@ class Guard:
         return Stored(False, statements.load_of_connection(using, self.key.model, self.key.connection_id))
 
     def _tell_lost(self, why: str) -> None:
-        record(
-            logging.CRITICAL,
-            "tokens.lost",
-            "Renewed tokens of thanks.io connection %s of user %s could not be written after a rollback (%s): its "
-            "owner must connect again. If database sessions of this project need a tenant, a role or a variable, name "
-            "a function that sets it in THANKSIO_PREPARE_SESSION.",
-            self.key.connection_id,
-            self.key.user_id,
-            why,
-            connection_id=self.key.connection_id,
-            user_id=self.key.user_id,
-            code="rollback",
-        )
+        record("tokens.lost:rolled_back", words={"why": why}, code="rollback", **self.key.ids)
 
 
 def _only_a_savepoint_went(connection: BaseDatabaseWrapper) -> bool:

@@ -14,8 +14,8 @@ from typing import Any
 
 from django.db import DatabaseError, InterfaceError, connections, models
 
+from ..database import facts
 from ..exceptions import RefreshInProgress
-from . import database_facts as facts
 from .token_row import Failure, Key, Row, Status, failed_values, verdict_code
 
 # How long a write waits for a lock that somebody else has on the row.
@@ -165,7 +165,7 @@ def store(using: str, key: Key, values: Mapping[str, Any], *, since: int | None 
     if _update(using, key, values, "version >= %s AND version < %s", [first, values["version"]]):
         return Stored(True, Row(values))
     row = load(using, key)
-    return Stored(row is not None and row.holds(values), row)
+    return Stored(row is not None and row.values["access_token"] == values["access_token"], row)
 
 
 def release(using: str, key: Key, lease_id: str) -> None:

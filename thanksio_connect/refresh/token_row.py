@@ -46,6 +46,18 @@ class Key:
     version: int
     user_id: Any = None
 
+    @property
+    def ids(self) -> dict[str, Any]:
+        """Whose row it is, for a log record."""
+        return {"connection_id": self.connection_id, "user_id": self.user_id}
+
+
+def ids_of(tokens: Any) -> dict[str, Any]:
+    """Return whose row an instance is; the user's id if it is known without a query."""
+    connection = tokens._state.fields_cache.get("connection")
+    user_id = None if connection is None else vars(connection).get("user_id")
+    return {"connection_id": tokens.connection_id, "user_id": user_id}
+
 
 @dataclass(frozen=True)
 class Row:
@@ -80,6 +92,11 @@ class Row:
         return str(self.values["last_error_code"])
 
     @property
+    def trouble(self) -> str | None:
+        """The last failure's code, which a verdict may be without; None while all is well."""
+        return self.error_code if self.error_code or self.is_dead else None
+
+    @property
     def failed_at(self) -> datetime | None:
         """When the last failure was recorded."""
         return self.values["last_failed_at"]  # type: ignore[no-any-return]
@@ -95,10 +112,6 @@ class Row:
     def was_renewed_lately(self) -> bool:
         """Whether the token was renewed so lately that a refusal can't be mended by renewing it again."""
         return schedule.seconds_since(self.values["last_refreshed_at"]) < schedule.STORM_SECONDS
-
-    def holds(self, values: Mapping[str, Any]) -> bool:
-        """Whether the row has the pair of these values."""
-        return bool(self.values["access_token"] == values["access_token"])
 
 
 def granted_values(tokens: TokenSet) -> dict[str, Any]:

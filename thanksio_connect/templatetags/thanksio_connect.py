@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from django import template
@@ -60,7 +59,7 @@ def _addresses(request: HttpRequest, next_url: str) -> dict[str, str]:
             "connection_url": own_url(request, "connection", next_url=next_url),
         }
     except NoReverseMatch:
-        record(logging.ERROR, "pages.urls_missing", "The Connect button leads nowhere: %s", NOT_INCLUDED)
+        record("pages.urls_missing", words={"cause": NOT_INCLUDED})
         return {"connect_url": "", "operator_cause": NOT_INCLUDED if project_setting("DEBUG") else ""}
 
 
@@ -92,7 +91,7 @@ def thanksio_stylesheet() -> str:
         wanted = app_settings.stylesheet and bool(project_setting("STATIC_URL"))
         return static(STYLESHEET) if wanted else ""
     except (ThanksIOConfigurationError, ImproperlyConfigured, ValueError) as error:  # ValueError: not in the manifest
-        record(logging.ERROR, "pages.style_missing", "The pages of thanksio_connect have no style: %s", error)
+        record("pages.style_missing", words={"cause": error})
         return ""
 
 

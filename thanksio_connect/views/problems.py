@@ -138,21 +138,17 @@ def _log(problem: Problem, error: Exception, user_id: Any) -> str:
         frame = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None
         where = f" at {frame.filename}:{frame.lineno} in {frame.name}" if frame else ""
         cause = f"{type(error).__name__}{where}"
-        text = "Unexpected error in the thanks.io browser flow, user %s: %s"
-        record(logging.ERROR, "authorization.error", text, user_id, cause, user_id=user_id, code=type(error).__name__)
+        record("authorization.error", words={"cause": cause}, user_id=user_id, code=type(error).__name__)
         return cause
     cause = str(error)
     if problem.code in ("configuration", "not_configured"):
-        text = "User %s can't connect to thanks.io: %s"
         code = str(getattr(error, "code", problem.code))
-        record(logging.ERROR, "authorization.impossible", text, user_id, cause, user_id=user_id, code=code)
+        record("authorization.impossible", words={"cause": cause}, user_id=user_id, code=code)
     elif isinstance(error, ThanksIOError) and error.code == "no_browser_cookie":
         hint = "If this happens to everybody, THANKSIO_REDIRECT_URI leads to another host than users visit."
-        text = "A callback of user %s came without the cookie that the start had set. %s"
-        record(logging.WARNING, "authorization.failed", text, user_id, hint, user_id=user_id, code=error.code)
+        record("authorization.failed:no_cookie", words={"hint": hint}, user_id=user_id, code=error.code)
         return f"{cause} {hint}"
     elif isinstance(error, ThanksIOError):
-        level = logging.INFO if error.code in _BY_CHANCE else logging.WARNING
-        text = "The thanks.io authorization of user %s was not finished: %s"
-        record(level, "authorization.failed", text, user_id, cause, user_id=user_id, code=error.code)
+        level = logging.INFO if error.code in _BY_CHANCE else None
+        record("authorization.failed", level=level, words={"cause": cause}, user_id=user_id, code=error.code)
     return cause

@@ -72,9 +72,7 @@ def receive_webhook(request: HttpRequest, token: str = "", **captured: Any) -> H
     except Exception as error:  # a report of it would show the frames that hold the address
         if is_interruption(error):
             raise
-        name = type(error).__name__
-        text = "A webhook of thanks.io could not be noted (%s): thanks.io was told to send it again."
-        record(logging.ERROR, "webhook.not_noted", text, name, code=name)
+        record("webhook.not_noted", code=type(error).__name__)
         return AnswerFirst(503)
     return response
 
@@ -89,10 +87,7 @@ def _receive(request: HttpRequest, token: str, response: AnswerFirst) -> None:
     event = _parsed(request, connection)
     is_first = take(connection, event, response.later)
     record(
-        logging.DEBUG,
         "webhook.received",
-        "thanks.io connection %s received an event.",
-        connection.pk,
         connection_id=connection.pk,
         user_id=connection.user_id,
         type=event.event_type if event.event_type in KNOWN_TYPES else "other",
@@ -121,10 +116,8 @@ def _log_refusal(refused: _Refused) -> None:
     """What comes to an address that nobody has is no operator's business, unless it is asked for."""
     connection = refused.connection
     record(
-        logging.INFO if connection is None else logging.WARNING,
         "webhook.refused",
-        "A request to a webhook's address was refused (%s).",
-        refused.code,
+        level=logging.INFO if connection is None else None,
         connection_id=connection.pk if connection else None,
         user_id=connection.user_id if connection else None,
         code=refused.code,

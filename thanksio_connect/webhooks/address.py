@@ -21,10 +21,9 @@ from django.views.decorators.debug import sensitive_variables
 from ..client.tokens import Secret
 from ..client.urls import is_secure_url
 from ..conf import app_settings
+from ..database import facts, sessions
 from ..exceptions import NotConnected, ThanksIOConfigurationError, TokenUndecryptable
 from ..fields import sealed
-from ..refresh import database_facts as facts
-from ..refresh import sessions
 
 LOCK_WAIT_SECONDS = 5.0
 

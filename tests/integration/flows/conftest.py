@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,20 +9,9 @@ import pytest
 
 from tests.integration.flows.fleet import Fleet
 from tests.integration.refresh.conftest import database, thanksio, variant
-from tests.integration.refresh.databases import Database
 from thanksio_connect.testing import FakeThanksIO
 
-__all__ = ["database", "fleet", "shared_database", "thanksio", "variant"]
-
-
-@pytest.fixture(scope="session")
-def shared_database(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any) -> Iterator[Database]:
-    """One beside that of the refresh tests, which may run in the same process."""
-    made = Database(tmp_path_factory.mktemp("flows"), f"test_thanksio_flows_{os.getpid()}")
-    with django_db_blocker.unblock():
-        made.create()
-        yield made
-        made.destroy()
+__all__ = ["database", "fleet", "thanksio", "variant"]
 
 
 @pytest.fixture

@@ -143,7 +143,7 @@ def test_a_pair_that_was_lost_names_its_user(fleet, monkeypatch, caplog):
         raise OperationalError
 
     monkeypatch.setattr(statements, "store", fail)
-    monkeypatch.setattr("thanksio_connect.refresh.sessions.STORE_BUDGET_SECONDS", 0.1)
+    monkeypatch.setattr("thanksio_connect.database.sessions.STORE_BUDGET_SECONDS", 0.1)
     summary, status = run(*FAST, "--workers", "1")
     [row] = summary["not_renewed"]
     assert (status, row["user"], row["outcome"], row["code"]) == (1, "healthy-0", "lost", "OperationalError")

@@ -18,15 +18,6 @@ from thanksio_connect.models import ThanksIOConnection
 from thanksio_connect.testing import FakeThanksIO
 
 
-@pytest.fixture(scope="session")
-def shared_database(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any) -> Iterator[Database]:
-    database = Database(tmp_path_factory.mktemp("refresh"), f"test_thanksio_refresh_{os.getpid()}")
-    with django_db_blocker.unblock():
-        database.create()
-        yield database
-        database.destroy()
-
-
 @pytest.fixture
 def variant(request: pytest.FixtureRequest) -> str:
     """The way in which the database is configured; parametrize it indirectly for others than the default."""
@@ -59,15 +50,6 @@ def connected(thanksio: FakeThanksIO) -> Callable[..., ThanksIOConnection]:
         return thanksio.connect(user, **options)
 
     return connect
-
-
-@pytest.fixture(scope="session")
-def idle_workers() -> Iterator[list[Worker]]:
-    """Processes that an earlier test has done with: starting one takes longer than most tests."""
-    workers: list[Worker] = []
-    yield workers
-    for worker in workers:
-        worker.close()
 
 
 @pytest.fixture

@@ -18,9 +18,9 @@ from tests.integration.refresh.clocks import frozen
 from tests.integration.refresh.databases import TOKEN_TABLE
 from tests.integration.refresh.pairs import access, assert_live, fresh, row
 from tests.integration.refresh.states import servers_only
+from thanksio_connect.database import facts
 from thanksio_connect.exceptions import ReconnectRequired, RefreshInProgress
 from thanksio_connect.models import ThanksIOConnection
-from thanksio_connect.refresh import database_facts as facts
 from thanksio_connect.refresh import renewal
 
 every_clock = pytest.mark.parametrize("clock", ["freezegun", "time_machine"])

@@ -20,8 +20,8 @@ from tests.integration.refresh.databases import TOKEN_TABLE
 from tests.integration.refresh.interruptions import WAYS, ctrl_c, later, while_asked
 from tests.integration.refresh.pairs import assert_live, fresh, row
 from tests.integration.test_tasks import Project
+from thanksio_connect.database import facts
 from thanksio_connect.models import ThanksIOConnection
-from thanksio_connect.refresh import database_facts as facts
 from thanksio_connect.refresh import statements
 
 every_way = pytest.mark.parametrize("way", WAYS)

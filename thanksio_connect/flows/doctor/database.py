@@ -11,10 +11,10 @@ from django.db.migrations.loader import MigrationLoader
 from django.utils.translation import gettext as _
 
 from ...conf import app_settings
+from ...database import facts, sessions
 from ...exceptions import RefreshInProgress, ThanksIOConfigurationError, ThanksIOError
 from ...models import ConnectionTokens
-from ...refresh import database_facts as facts
-from ...refresh import sessions, statements
+from ...refresh import statements
 from ...refresh.token_row import Key, new_id
 from .finding import Finding, ok, problem, warning
 

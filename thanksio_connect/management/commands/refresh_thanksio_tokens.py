@@ -17,13 +17,13 @@ from django.db import DatabaseError, InterfaceError
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from ...database import facts
 from ...exceptions import ThanksIOConfigurationError
 from ...flows.bulk import BulkRefresh
 from ...flows.outcome import Summary
 from ...flows.selection import Selection
 from ...flows.sent_orders import forget_sent_orders
 from ...flows.sweep import SweptElsewhere
-from ...refresh import database_facts as facts
 from ..arguments import duration, positive, rate, workers
 from ..refresh_report import RefreshReport
 from ..signals import stopping_on_signals

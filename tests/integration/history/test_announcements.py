@@ -81,7 +81,7 @@ def test_a_pair_that_could_not_be_stored(connection, heard, monkeypatch):
         raise OperationalError
 
     monkeypatch.setattr(statements, "store", fail)
-    monkeypatch.setattr("thanksio_connect.refresh.sessions.STORE_BUDGET_SECONDS", 0.1)
+    monkeypatch.setattr("thanksio_connect.database.sessions.STORE_BUDGET_SECONDS", 0.1)
     renew(connection)
     assert heard == [("refresh_failed", "database")]
 

@@ -1,6 +1,6 @@
-"""What differs between databases and drivers, and every private Django name that the engine uses.
+"""What differs between databases and drivers, and every private Django name that is used.
 
-Each fact was found by experiment and is pinned by a test in ``tests/integration/refresh/test_database_facts.py``.
+Each fact was found by experiment and is pinned by a test in ``tests/integration/database/test_facts.py``.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ A renewal that goes well is told by a signal alone, and by a record of level DEB
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any, cast
 
 from django.core.exceptions import ObjectDoesNotExist
@@ -15,10 +16,8 @@ from django.dispatch import Signal
 from .. import signals
 from ..exceptions import NotSent, ThanksIOConfigurationError, Throttled, TokenUndecryptable
 from ..records import record
-from . import history
-from .history import Kind
-from .places import Place
-from .token_row import Failure, Row
+from . import events
+from .events import Kind
 
 REFRESHED = "refreshed"
 DATABASE = "database"
@@ -27,76 +26,50 @@ _TELLING = (NotSent, ThanksIOConfigurationError, TokenUndecryptable)
 
 
 class Announcer:
-    """One renewal's. A transition is told once, also where an interruption makes its step run again."""
+    """One renewal's. A transition is told once, also where an interruption makes its step run again.
 
-    def __init__(self, tokens: Any, place: Place) -> None:
+    ``commit`` runs a step on a database alias, and commits it where the caller stands.
+    """
+
+    def __init__(self, tokens: Any, commit: Callable[..., Any], *, connection_id: Any, user_id: Any) -> None:
         self._tokens = tokens
-        self._place = place
-        self._ids = {"connection_id": place.key.connection_id, "user_id": place.key.user_id}
+        self._commit = commit
+        self._ids = {"connection_id": connection_id, "user_id": user_id}
         self._told: set[Kind] = set()
         self.last_error: Exception | None = None
 
-    def refreshed(self, before: Row | None, duration_seconds: float) -> None:
-        """Say that a new pair stands, and that the connection recovered if it had been failing ``before``."""
-        if before is not None and (before.error_code or before.is_dead) and self._is_news(Kind.RECOVERED):
-            self._write(Kind.RECOVERED, before.error_code)
-            record(
-                logging.INFO,
-                "connection.recovered",
-                "thanks.io connection %(connection_id)s of user %(user_id)s recovered.",
-                self._ids,
-                code=before.error_code,
-                **self._ids,
-            )
-        record(
-            logging.DEBUG,
-            "renewal.refreshed",
-            "The tokens of thanks.io connection %(connection_id)s were renewed.",
-            self._ids,
-            duration_seconds=round(duration_seconds, 3),
-            **self._ids,
-        )
+    def refreshed(self, duration_seconds: float, *, trouble: str | None) -> None:
+        """Say that a new pair stands; and that the connection recovered, if its renewals failed with ``trouble``."""
+        if trouble is not None and self._is_news(Kind.RECOVERED):
+            self._write(Kind.RECOVERED, trouble)
+            record("connection.recovered", code=trouble, **self._ids)
+        record("renewal.refreshed", duration_seconds=round(duration_seconds, 3), **self._ids)
         self._signal(signals.tokens_refreshed, REFRESHED, duration_seconds)
 
-    def recorded(self, before: Row, failure: Failure) -> None:
-        """Say that the connection begins to fail, if the failure is the first in a row."""
-        if before.error_code or before.is_dead or not self._is_news(Kind.FAILING):
+    def failing(self, code: str) -> None:
+        """Say that renewals begin to fail."""
+        if not self._is_news(Kind.FAILING):
             return
-        self._write(Kind.FAILING, failure.code)
-        record(
-            logging.INFO if failure.code == Throttled.code else logging.WARNING,
-            "connection.failing",
-            "Renewals of thanks.io connection %(connection_id)s of user %(user_id)s begin to fail (%(code)s)%(why)s",
-            {**self._ids, "code": failure.code, "why": _why(self.last_error, failure.code)},
-            code=failure.code,
-            **self._ids,
-        )
+        self._write(Kind.FAILING, code)
+        level = logging.INFO if code == Throttled.code else None
+        words = {"why": _why(self.last_error, code)}
+        record("connection.failing", level=level, words=words, code=code, **self._ids)
 
-    def reconnect_required(self, row: Row | None, duration_seconds: float) -> None:
+    def reconnect_required(self, code: str, duration_seconds: float) -> None:
         """Say that only the owner can help, and why, as the row has it."""
-        code = "" if row is None else row.error_code
         try:
             self._write(Kind.RECONNECT_REQUIRED, code)
         finally:  # whatever interrupts
-            record(
-                logging.WARNING,
-                "connection.reconnect_required",
-                "thanks.io connection %(connection_id)s of user %(user_id)s needs its owner to reconnect (%(code)s).",
-                {**self._ids, "code": code},
-                code=code,
-                **self._ids,
-            )
+            record("connection.reconnect_required", code=code, **self._ids)
             self._signal(signals.reconnect_required, code, duration_seconds)
 
     def failure(self, error: Exception, duration_seconds: float) -> None:
         """Say that thanks.io was asked and no new pair came of it. What is out of order was told when it began."""
         code = str(getattr(error, "code", DATABASE))
         record(
-            logging.ERROR if isinstance(error, ThanksIOConfigurationError) else logging.INFO,
             "renewal.failed",
-            "The tokens of thanks.io connection %(connection_id)s of user %(user_id)s were not renewed "
-            "(%(code)s)%(why)s",
-            {**self._ids, "code": code, "why": _why(error, code)},
+            level=logging.ERROR if isinstance(error, ThanksIOConfigurationError) else None,
+            words={"why": _why(error, code)},
             code=code,
             duration_seconds=round(duration_seconds, 3),
             retryable=bool(getattr(error, "retryable", True)),
@@ -110,7 +83,7 @@ class Announcer:
         return is_news
 
     def _write(self, kind: Kind, code: str) -> None:
-        owner = history.write(self._place.commit, kind=kind, code=code, **self._ids)
+        owner = events.write(self._commit, kind=kind, code=code, **self._ids)
         self._ids["user_id"] = self._ids["user_id"] if owner is None else owner
 
     def _signal(self, signal: Signal, outcome: str, duration_seconds: float) -> None:

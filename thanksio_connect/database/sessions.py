@@ -6,7 +6,6 @@ exception of its own is translated into Django's ``OperationalError``, so that c
 
 from __future__ import annotations
 
-import logging
 import random
 import time
 import traceback
@@ -30,7 +29,7 @@ from ..client.interruption import is_interruption
 from ..conf import app_settings
 from ..exceptions import ThanksIOConfigurationError, ThanksIOError
 from ..records import record
-from . import database_facts as facts
+from . import facts
 
 T = TypeVar("T")
 LOST_IN_TRANSIT = (DatabaseError, InterfaceError)
@@ -155,13 +154,7 @@ def committed(
         except LOST_IN_TRANSIT as error:
             if not on_private or is_last or _is_permanent(error, budget_seconds, on_callers=on_callers):
                 raise
-            record(
-                logging.WARNING,
-                "database.step_failed",
-                "A step on the thanks.io tokens failed (%s); trying again.",
-                type(error).__name__,
-                code=type(error).__name__,
-            )
+            record("database.step_failed", code=type(error).__name__)
         on_callers = False
     raise AssertionError("the last try returns or raises")
 

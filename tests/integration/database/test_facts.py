@@ -1,4 +1,4 @@
-"""Each fact of ``database_facts``: what Django, a driver or a database does, on which the engine relies.
+"""Each fact of ``database.facts``: what Django, a driver or a database does, on which the engine relies.
 
 A test that fails after an upgrade says which fact is none any more.
 """
@@ -22,9 +22,9 @@ from tests.integration.refresh import databases
 from tests.integration.refresh.databases import KIND, TOKEN_TABLE
 from tests.integration.refresh.pairs import HostError, assert_live, fresh
 from tests.integration.refresh.states import mariadb_only, postgres_only, servers_only
+from thanksio_connect.database import facts, sessions
 from thanksio_connect.models import ConnectionTokens
-from thanksio_connect.refresh import database_facts as facts
-from thanksio_connect.refresh import sessions, statements
+from thanksio_connect.refresh import statements
 
 sqlite_only = pytest.mark.skipif(KIND != "sqlite", reason="needs SQLite")
 
@@ -390,10 +390,11 @@ def test_a_column_that_is_missing_is_an_old_schema(database, sql):
     assert facts.is_old_schema(caught.value)
 
 
-def test_no_other_room_of_the_engine_uses_a_private_name_of_djangos():
+def test_no_other_module_of_the_engine_uses_a_private_name_of_djangos():
     """What Django names without an underscore and does not document is pinned above."""
-    folder = Path(facts.__file__).parent
+    package = Path(facts.__file__).parents[1]
+    files = [file for room in ("database", "history", "refresh") for file in (package / room).glob("*.py")]
     private = re.compile(r"\b(connection|session|wrapper|connections\[\w+\])\._")
-    assert [file.name for file in folder.glob("*.py") if private.search(file.read_text())] == ["database_facts.py"]
+    assert [file.name for file in files if private.search(file.read_text())] == ["facts.py"]
     for name in ("closed_in_transaction", "needs_rollback", "in_atomic_block", "run_on_commit", "_commit", "_rollback"):
         assert hasattr(connection, name)

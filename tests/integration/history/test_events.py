@@ -20,7 +20,6 @@ from tests.integration.refresh.test_rollback_guard import Proxy
 from thanksio_connect.client.tokens import TokenSet
 from thanksio_connect.exceptions import ThanksIOError
 from thanksio_connect.models import ConnectionEvent, ConnectionTokens, ThanksIOConnection
-from thanksio_connect.refresh import history
 
 
 def events(user_id):
@@ -103,7 +102,7 @@ def test_a_renewal_that_goes_well_asks_the_database_no_more_than_before(row):
 
 
 def test_the_newest_are_kept(row, monkeypatch):
-    monkeypatch.setattr(history, "KEPT", 3)
+    monkeypatch.setattr("thanksio_connect.history.events.KEPT", 3)
     for _number in range(5):
         ThanksIOConnection.objects.connect(row.user, {"access_token": "a", "refresh_token": "r"})
     other = User.objects.create(username="other")

@@ -7,7 +7,7 @@ from typing import Any
 from django.db import models
 
 from ..fields import UTCDateTimeField
-from . import database_facts as facts
+from . import facts
 
 
 class DatabaseMoment(models.Func):
@@ -20,6 +20,6 @@ class DatabaseMoment(models.Func):
         self.seconds = seconds
 
     def as_sql(self, compiler: Any, connection: Any, *args: Any, **extra: Any) -> tuple[str, tuple[Any, ...]]:
-        """As :mod:`~thanksio_connect.refresh.database_facts` knows it."""
+        """As :mod:`~thanksio_connect.database.facts` knows it."""
         moment = facts.later(connection, self.seconds) if self.seconds else facts.now(connection)
         return moment.sql, moment.parameters

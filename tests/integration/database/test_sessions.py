@@ -17,15 +17,16 @@ from django.contrib.auth.models import Group
 from django.db import DataError, OperationalError, connection, connections, transaction
 from django.test import override_settings
 
+from tests.integration.database.foreign_backend.base import DatabaseWrapper, PoolTimeout
 from tests.integration.refresh import databases
 from tests.integration.refresh.clocks import frozen
 from tests.integration.refresh.databases import KIND
-from tests.integration.refresh.foreign_backend.base import DatabaseWrapper, PoolTimeout
 from tests.integration.refresh.pairs import HostError, assert_live, fresh, row
 from tests.integration.refresh.states import every_variant, mariadb_only, postgres_only, servers_only
 from tests.integration.refresh.test_places import lives_for_a_short_while
+from thanksio_connect.database import sessions
 from thanksio_connect.models import ThanksIOConnection
-from thanksio_connect.refresh import sessions, statements
+from thanksio_connect.refresh import statements
 from thanksio_connect.refresh.token_row import Key
 
 # Pools, routers, drivers
@@ -154,7 +155,7 @@ def test_a_server_without_a_free_slot_is_waited_for(thanksio, connected, databas
 @pytest.fixture
 def foreign(database):
     """A context in which Django's sessions come from the foreign backend; it works until it is told otherwise."""
-    values = {**database, "ENGINE": "tests.integration.refresh.foreign_backend"}
+    values = {**database, "ENGINE": "tests.integration.database.foreign_backend"}
     with databases.using(values):
         yield DatabaseWrapper
         DatabaseWrapper.broken = ""
@@ -284,7 +285,7 @@ def test_no_session_stays_open_and_no_alias_behind(database):
 
 @pytest.mark.parametrize("clock", ["freezegun", "time_machine"])
 def test_with_a_clock_that_stands_still_the_tries_end_by_their_number(database, clock, monkeypatch):
-    monkeypatch.setattr("thanksio_connect.refresh.sessions.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("thanksio_connect.database.sessions.time.sleep", lambda seconds: None)
     step, runs = failing(OperationalError("gone"), 10**6)
     with frozen(clock), pytest.raises(OperationalError):
         sessions.committed("default", step, budget_seconds=1)

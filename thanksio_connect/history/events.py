@@ -5,7 +5,6 @@ The rows belong to :class:`~thanksio_connect.models.ConnectionEvent`, which this
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
@@ -16,10 +15,9 @@ from django.db import connections, models
 from django.utils.translation import gettext_lazy as _
 
 from ..client.interruption import is_interruption
+from ..database import facts, sessions
 from ..fields import utc_now
 from ..records import record
-from . import database_facts as facts
-from . import sessions
 
 # So many events of a user are kept.
 KEPT = 50
@@ -59,17 +57,8 @@ def write(
     except Exception as error:
         if is_interruption(error):
             raise
-        record(
-            logging.WARNING,
-            "event.not_written",
-            "An event of thanks.io connection %s could not be written down (%s: %s). Nothing else depends on it.",
-            connection_id,
-            kind.value,
-            type(error).__name__,
-            connection_id=connection_id,
-            user_id=user_id,
-            code=kind.value,
-        )
+        words = {"error": type(error).__name__}
+        record("event.not_written", words=words, connection_id=connection_id, user_id=user_id, code=kind.value)
         return None
 
 
