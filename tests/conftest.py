@@ -19,8 +19,8 @@ PROPERTY = "compliance"
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """``-n auto``: most of the tests wait, for a time-out, another process, a server; so two cores have five."""
-    return (5 * (os.cpu_count() or 1) + 1) // 2
+    """``-n auto``: most of the tests wait, for a time-out, another process, a server; so each core has three."""
+    return 3 * (os.cpu_count() or 1)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -205,6 +205,16 @@ def test_a_mock_is_asked_although_a_connection_is_kept(server):
     assert len(server.requests) == 1
 
 
+def test_what_is_closed_is_closed_at_once_whoever_still_holds_its_pool(server):
+    """urllib3's manager leaves that to the garbage collector."""
+    get(server)
+    [idle] = kept._idle.values()
+    pool = idle[0][2].get_adapter(server.url)._pool
+    assert pool.pool is not None
+    kept.close_all()
+    assert pool.pool is None
+
+
 def test_a_socket_class_that_was_replaced_is_used(server, monkeypatch):
     """As pytest-socket does, so that no test reaches the network."""
     get(server)

@@ -252,6 +252,13 @@ class DeadlineAdapter(HTTPAdapter):
             self._pool = super().get_connection_with_tls_context(*args, **kwargs)
         return self._pool
 
+    def close(self) -> None:
+        """Close the connections. urllib3's own manager only lets go of a pool, which somebody may still hold."""
+        super().close()
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
+
     def cert_verify(self, conn: Any, *args: Any, **kwargs: Any) -> None:
         if conn is not self._verified:
             super().cert_verify(conn, *args, **kwargs)  # type: ignore[no-untyped-call]
