@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 from cryptography.fernet import Fernet
@@ -30,7 +31,12 @@ def encryption_keys() -> tuple[bytes, ...]:
 
     Raises ThanksIOConfigurationError where there is none, or where a part of the setting is no whole key.
     """
-    parts = _parts(getattr(settings, "FIELD_ENCRYPTION_KEY", None))
+    value = getattr(settings, "FIELD_ENCRYPTION_KEY", None)
+    return _keys_in_text(value) if isinstance(value, str) else _keys_in(value)
+
+
+def _keys_in(value: Any) -> tuple[bytes, ...]:
+    parts = _parts(value)
     if not parts:
         raise ThanksIOConfigurationError(_HELP.format(problem="missing"), code="encryption_key")
     for number, part in enumerate(parts, 1):
@@ -38,6 +44,9 @@ def encryption_keys() -> tuple[bytes, ...]:
             which = "malformed" if len(parts) == 1 else f"malformed: part {number} of {len(parts)} is no whole key"
             raise ThanksIOConfigurationError(_HELP.format(problem=which), code="encryption_key")
     return parts
+
+
+_keys_in_text = lru_cache(maxsize=8)(_keys_in)
 
 
 def _parts(value: Any) -> tuple[bytes, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,8 @@ from thanksio_connect.models import ConnectionTokens
 from thanksio_connect.testing import FakeThanksIO, Fault
 from thanksio_connect.testing.records import RequestRecord
 
+# How many rows there are where size matters.
+SIZE = int(os.environ.get("THANKSIO_TEST_FLEET", "100"))
 KINDS = ("other_client", "lost_key", "no_refresh_token", "revoked", "locked", "throttled", "slow", "unreadable")
 SLOW_SECONDS = 2.5
 LOCKER = "fleet_locker"

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import threading
+import time
 from datetime import timedelta
 
 import pytest
 from django.db import OperationalError, connection
 from django.utils import timezone
 
-from tests.integration.flows.fleet import KINDS, SLOW_SECONDS, counts, run
+from tests.integration.flows.fleet import KINDS, SIZE, SLOW_SECONDS, counts, run
 from thanksio_connect.models import ConnectionTokens
 
-SIZE = int(os.environ.get("THANKSIO_TEST_FLEET", "100"))
 FAST = ("--rate", "6000")
 FEW = {"slow": 1, "revoked": 2}  # thanks.io, or the second look at a verdict, takes seconds for each
 
@@ -162,6 +161,18 @@ def test_a_fleet_with_poison_of_every_kind_needs_little_more_than_the_healthy_al
     summary, status = run("--rate", "600", "--time-budget", f"{budget}s")
     assert (some.renewed(), status) == (healthy, 1)
     assert summary["remaining"] == 0
+
+
+def test_the_rate_is_kept_all_the_time(fleet, thanksio):
+    """``--rate 600``: with ``THANKSIO_TEST_FLEET=1000`` over a whole minute."""
+    count = SIZE * 6 // 10
+    some = fleet(count)
+    times: list[float] = []
+    thanksio.on_token(lambda record: times.append(time.monotonic()))
+    assert run("--rate", "600")[1] == 0
+    assert some.renewed() == len(times) == count
+    assert max(sum(start <= each < start + 1 for each in times) for start in times) <= 15
+    assert 0.1 * 570 / 600 <= (times[-1] - times[0]) / (count - 1) <= 0.1 * 600 / 570
 
 
 class TestADroppedSession:
