@@ -15,6 +15,8 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
+import requests
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection, connections
 from django.test import override_settings
@@ -60,6 +62,7 @@ def _renewals(due: int) -> list[Finding]:
     _renew(*theirs["written by hand"])  # warm
     in_turn = {name: _timed(partial(_renew, peer, _again(peer, rows))) for name, (peer, rows) in theirs.items()}
     pooled = {name: _timed(partial(_in_a_pool, peer, _again(peer, rows))) for name, (peer, rows) in theirs.items()}
+    in_turn["nothing but requests.post"] = _timed(partial(_post, due))
     mine, mine_pooled = _timed(lambda: _sweep(keys, workers=1)), _timed(lambda: _sweep(keys, workers=WORKERS))
     ideal = PROVIDER_SECONDS * due
     floor = max(ideal / WORKERS, mine[1])
@@ -73,6 +76,11 @@ def _renewals(due: int) -> list[Finding]:
             detail=f"{mine_pooled[0] * WORKERS / ideal:.2f} × the ideal; {_listed(pooled, ideal / WORKERS)}",
         ),
     ]
+
+
+def _post(count: int) -> None:
+    for _number in range(count):
+        requests.post(settings.THANKSIO_TOKEN_URL, data={"refresh_token": "r" * 667}, timeout=30).json()
 
 
 def _listed(times: dict[str, tuple[float, float]], ideal: float) -> str:
