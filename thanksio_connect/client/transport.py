@@ -48,7 +48,6 @@ def _version() -> str:
 
 USER_AGENT = f"thanksio_connect/{_version()}"
 _HEADERS = {
-    "User-Agent": USER_AGENT,
     "Accept": "application/json",
     "Accept-Encoding": "gzip, deflate",  # what the size limit was tried with
     "Connection": "keep-alive",
@@ -185,7 +184,7 @@ class Transport:
 
 def _new_session(url: str, *, is_plain: bool) -> requests.Session:
     session = requests.Session()
-    session.headers = CaseInsensitiveDict(_HEADERS)
+    session.headers = CaseInsensitiveDict({"User-Agent": USER_AGENT, **_HEADERS})
     session.mount("http://" if is_plain else "https://", DeadlineAdapter())
     if not is_plain:  # looked up once: a kept session is not used in another environment
         found = session.merge_environment_settings(url, {}, None, None, None)
