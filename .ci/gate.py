@@ -18,7 +18,7 @@ from parts import REPOSITORY, SCRATCH, Part, Result, kill_all
 CI = REPOSITORY / ".ci"
 NEWEST = SCRATCH / "v313"
 # Tests that have nothing to do with the database of the test settings.
-NO_DATABASE = ("client_*", "sandbox*", "testing_*", "bad_surroundings")
+NO_DATABASE = ("client_*", "sandbox*", "testing_*", "bad_surroundings", "docs_*", "live_tests", "without_a_key")
 # What waits for workers and time-outs leaves the processor to the other half.
 TWO = ("-n", "2")
 # PostgreSQL's part has Celery's workers, with all brokers.
@@ -66,6 +66,7 @@ def pytest_part(
         environment={
             "THANKSIO_TEST_DATABASE": database,
             "PYTHONDEVMODE": "1",
+            "PYTHONMALLOC": "pymalloc",  # development mode would look for faults of C code, a tenth of the time
             "THANKSIO_RACE_ROUNDS": os.environ.get("THANKSIO_RACE_ROUNDS", "100"),
             "THANKSIO_TEST_BROKERS": str(int(database == "postgres")),
         },
