@@ -6,29 +6,21 @@ The server is another process. The other libraries are written as their document
 from __future__ import annotations
 
 import contextlib
-import datetime
 import gc
-import ipaddress
 import itertools
-import os
 import subprocess
 import sys
-import tempfile
 import tracemalloc
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import requests
 from authlib.integrations.requests_client import OAuth2Session as AuthlibSession
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from django.contrib.auth.models import User
 from django.test import override_settings
 from requests_oauthlib import OAuth2Session
 
 from benchmarks.measure import Finding, interleaved
+from benchmarks.speed.certificate import trusted_certificate
 from thanksio_connect.models import ThanksIOConnection
 
 CALLS = 20  # in one round
@@ -109,43 +101,11 @@ def _repeated(call: Callable[[], object]) -> Callable[[], None]:
 
 @contextlib.contextmanager
 def _server() -> Iterator[list[str]]:
-    with tempfile.TemporaryDirectory() as folder:
-        _make_certificate(Path(folder))
+    with trusted_certificate() as folder:
         command = [sys.executable, "-m", "benchmarks.speed.api_server", folder]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             assert process.stdin is not None
             plain, tls = process.stdout.readline().split()
-            before = os.environ.get("REQUESTS_CA_BUNDLE")
-            os.environ["REQUESTS_CA_BUNDLE"] = str(Path(folder) / "certificate.pem")
-            try:
-                yield [f"http://127.0.0.1:{plain}", f"https://127.0.0.1:{tls}"]
-            finally:
-                del os.environ["REQUESTS_CA_BUNDLE"]
-                if before is not None:
-                    os.environ["REQUESTS_CA_BUNDLE"] = before
-                process.stdin.close()
-
-
-def _make_certificate(folder: Path) -> None:
-    """One that signs itself, for 127.0.0.1."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "certificate.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    (folder / "key.pem").write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
+            yield [f"http://127.0.0.1:{plain}", f"https://127.0.0.1:{tls}"]
+            process.stdin.close()

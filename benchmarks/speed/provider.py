@@ -1,6 +1,6 @@
-"""A provider that costs next to nothing but the time it takes: ``python -m benchmarks.speed.provider SECONDS``.
+"""A provider that costs next to nothing but its time: ``python -m benchmarks.speed.provider SECONDS [FOLDER]``.
 
-It keeps a connection open for whoever wants it, as servers do.
+It keeps a connection open for whoever wants it, as servers do; over TLS with the certificate in FOLDER.
 """
 
 from __future__ import annotations
@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 
 async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -41,18 +43,22 @@ async def _answer_one(head: bytes, reader: asyncio.StreamReader, writer: asyncio
 
 
 async def _serve() -> None:
-    server = await asyncio.start_server(_answer, "127.0.0.1", 0)
+    tls = None
+    if len(sys.argv) > 2:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(*(Path(sys.argv[2]) / name for name in ("certificate.pem", "key.pem")))
+    server = await asyncio.start_server(_answer, "127.0.0.1", 0, ssl=tls)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
 
 @contextmanager
-def slow_provider(seconds: float) -> Iterator[str]:
-    """Its address, while it runs."""
-    command = [sys.executable, "-m", "benchmarks.speed.provider", str(seconds)]
+def slow_provider(seconds: float, folder: str | None = None) -> Iterator[str]:
+    """Its address, while it runs: over TLS with the certificate in the folder."""
+    command = [sys.executable, "-m", "benchmarks.speed.provider", str(seconds), *([folder] if folder else [])]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
-        yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
+        yield f"{'https' if folder else 'http'}://127.0.0.1:{process.stdout.readline().strip()}"
         process.terminate()
 
 

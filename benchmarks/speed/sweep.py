@@ -27,6 +27,7 @@ from benchmarks.peers import by_hand, social, thanksio
 from benchmarks.peers.adapter import Pair
 from benchmarks.peers.authlib_recipe import AuthlibRecipe
 from benchmarks.peers.requests_oauthlib_recipe import RequestsOAuthlibRecipe
+from benchmarks.speed.certificate import trusted_certificate
 from benchmarks.speed.provider import slow_provider
 from thanksio_connect.flows.bulk import BulkRefresh
 from thanksio_connect.flows.selection import Selection
@@ -37,12 +38,15 @@ WORKERS = 16
 UNPACED = 999_999.0
 
 
-def measure(*, due: int, rows: int, waiting: int) -> list[Finding]:
+def measure(*, due: int, rows: int, waiting: int, over_tls: bool = True) -> list[Finding]:
     """``due`` rows renewed in turn and by sixteen; ``rows`` of which a thousand are due; ``waiting`` that stay due."""
     _empty()
-    with slow_provider(PROVIDER_SECONDS) as address, override_settings(**_addresses(address)):
-        findings = _renewals(due)
-    _empty()
+    findings = []
+    with trusted_certificate() as certificate:
+        for folder in (None, certificate) if over_tls else (None,):
+            with slow_provider(PROVIDER_SECONDS, folder) as address, override_settings(**_addresses(address)):
+                findings += _renewals(f"{due} over TLS" if folder else str(due), due)
+            _empty()
     if connection.vendor == "postgresql":
         findings += _large(rows)
         findings.append(_linear(waiting))
@@ -54,7 +58,7 @@ def _addresses(address: str) -> dict[str, str]:
     return {"THANKSIO_TOKEN_URL": f"{address}/oauth/token", "THANKSIO_API_URL": f"{address}/api/v2"}
 
 
-def _renewals(due: int) -> list[Finding]:
+def _renewals(what: str, due: int) -> list[Finding]:
     """The same sweep by this package and by the others, each on rows of its own."""
     keys = [str(thanksio.ThanksIO().load(thanksio.ThanksIO().add(_expired())).tokens.pk) for _number in range(due)]
     peers: list[Any] = [by_hand.ByHand(), social.SocialAuth(), AuthlibRecipe(), RequestsOAuthlibRecipe()]
@@ -68,9 +72,9 @@ def _renewals(due: int) -> list[Finding]:
     floor = max(ideal / WORKERS, mine[1])
     cpu = f"processor {1000 * mine[1] / due:.1f} ms each"
     return [
-        Finding(f"sweep of {due} in turn / ideal", mine[0] / ideal, 1.08, detail=f"{cpu}; {_listed(in_turn, ideal)}"),
+        Finding(f"sweep of {what} in turn / ideal", mine[0] / ideal, 1.08, detail=f"{cpu}; {_listed(in_turn, ideal)}"),
         Finding(
-            f"sweep of {due} by {WORKERS} / ideal or floor of the processor",
+            f"sweep of {what} by {WORKERS} / ideal or floor of the processor",
             mine_pooled[0] / floor,
             1.5,
             detail=f"{mine_pooled[0] * WORKERS / ideal:.2f} × the ideal; {_listed(pooled, ideal / WORKERS)}",
