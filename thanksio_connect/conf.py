@@ -319,20 +319,12 @@ site.provide(_Site())
 
 
 def oauth_config() -> OAuthConfig:
-    """The OAuth client's registration and endpoints."""
-    return OAuthConfig(
-        client_id=app_settings.client_id,
-        client_secret=app_settings.client_secret,
-        authorize_url=app_settings.authorize_url,
-        token_url=app_settings.token_url,
-        scopes=app_settings.scopes,
-        pkce=app_settings.pkce,
-        revoke_url=app_settings.revoke_url,
-    )
+    """The OAuth client's registration and the token endpoint."""
+    return OAuthConfig(app_settings.client_id, app_settings.client_secret, app_settings.token_url)
 
 
 def oauth_client(limits: TransportConfig | None = None) -> OAuthClient:
-    """A client for thanks.io's OAuth endpoints. ``limits`` are the settings' unless given."""
+    """A client for thanks.io's token endpoint. ``limits`` are the settings' unless given."""
     return OAuthClient(oauth_config(), Transport(limits or transport_config()))
 
 

@@ -89,7 +89,7 @@ def test_reads_go_over_one_connection_and_charges_over_one_each(server):
 
 def test_a_busy_token_endpoint_keeps_its_connection():
     with KeepingServer(lambda connection, request: connection.sendall(reply(200, PAIR))) as server:
-        config = OAuthConfig(client_id="c", client_secret=Secret("s"), authorize_url=server.url, token_url=server.url)
+        config = OAuthConfig(client_id="c", client_secret=Secret("s"), token_url=server.url)
         client = OAuthClient(config, Transport(QUICK))
         for _ in range(5):
             client.refresh(Secret("old"))

@@ -39,7 +39,7 @@ QUICK = TransportConfig(connect_timeout_seconds=0.5, read_timeout_seconds=0.5)  
 
 
 def client(url, transport_config=PATIENT):
-    config = OAuthConfig("client-id", Secret(SECRETS["client_secret"]), f"{url}/oauth/authorize", f"{url}/oauth/token")
+    config = OAuthConfig("client-id", Secret(SECRETS["client_secret"]), f"{url}/oauth/token")
     return OAuthClient(config, Transport(transport_config))
 
 

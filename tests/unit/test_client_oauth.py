@@ -3,26 +3,22 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from thanksio_connect.client.oauth import OAuthClient, OAuthConfig, new_code_verifier, s256_challenge
+from thanksio_connect.client import oauth
+from thanksio_connect.client.oauth import OAuthConfig, new_code_verifier, s256_challenge
 from thanksio_connect.client.tokens import Secret
-from thanksio_connect.client.transport import Transport
 
 AUTHORIZE = "https://dashboard.thanks.io/oauth/authorize"
 REDIRECT = "https://shop.example/thanksio/callback/?a=1&b=2"
 
 
 def authorization_url(authorize_url=AUTHORIZE, scopes=(), **arguments):
-    config = OAuthConfig(
-        client_id="id&x=1",
-        client_secret=Secret("topsecret"),
-        authorize_url=authorize_url,
-        token_url="https://dashboard.thanks.io/oauth/token",
-        scopes=scopes,
+    return oauth.authorization_url(
+        authorize_url, client_id="id&x=1", redirect_uri=REDIRECT, state="st&te", scopes=scopes, **arguments
     )
-    assert "topsecret" not in repr(config)
-    url = OAuthClient(config, Transport()).authorization_url(redirect_uri=REDIRECT, state="st&te", **arguments)
-    assert "topsecret" not in url
-    return url
+
+
+def test_the_client_secret_is_not_shown():
+    assert "topsecret" not in repr(OAuthConfig("id", Secret("topsecret"), "https://dashboard.thanks.io/oauth/token"))
 
 
 @pytest.mark.compliance("RFC 6749", "4.1.1")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -16,15 +17,11 @@ from .transport import Reuse, Transport
 
 @dataclass(frozen=True)
 class OAuthConfig:
-    """The registration of this site at thanks.io, and thanks.io's endpoints. ``revoke_url`` may be empty."""
+    """The registration of this site at thanks.io, and thanks.io's token endpoint: what a renewal needs, and no more."""
 
     client_id: str
     client_secret: Secret
-    authorize_url: str
     token_url: str
-    scopes: tuple[str, ...] = ()
-    pkce: bool = True
-    revoke_url: str = ""
 
 
 class OAuthClient:
@@ -33,18 +30,6 @@ class OAuthClient:
     def __init__(self, config: OAuthConfig, transport: Transport) -> None:
         self.config = config
         self.transport = transport
-
-    def authorization_url(self, *, redirect_uri: str, state: str, code_challenge: str | None = None) -> str:
-        """Where to send the browser (RFC 6749 4.1.1). A query that the endpoint already has is kept."""
-        params = {"response_type": "code", "client_id": self.config.client_id, "redirect_uri": redirect_uri}
-        if self.config.scopes:
-            params["scope"] = " ".join(self.config.scopes)
-        params["state"] = state
-        if code_challenge is not None:
-            params |= {"code_challenge": code_challenge, "code_challenge_method": "S256"}
-        parts = urlsplit(self.config.authorize_url)
-        kept = [pair for pair in parse_qsl(parts.query, keep_blank_values=True) if pair[0] not in params]
-        return urlunsplit(parts._replace(query=urlencode([*kept, *params.items()]), fragment=""))
 
     def exchange_code(self, *, code: Secret, redirect_uri: str, code_verifier: Secret | None) -> TokenSet:
         """Trade an authorization code for tokens (RFC 6749 4.1.3). It works once: send again only on NotSent.
@@ -82,14 +67,14 @@ class OAuthClient:
         """
         return self._post("refresh_token", {"refresh_token": refresh_token}, reuse=Reuse.LATELY)
 
-    def revoke(self, token: Secret, token_type_hint: str) -> None:
+    def revoke(self, revoke_url: str, token: Secret, token_type_hint: str) -> None:
         """Tell thanks.io that a token is no longer needed (RFC 7009 2.1). An unknown token is no error (2.2).
 
         ``token_type_hint`` is ``refresh_token`` or ``access_token``. Raises OAuthError (code ``not_revoked``) for an
         answer other than 200, NotSent, OutcomeUnknown, and ThanksIOConfigurationError.
         """
         form: dict[str, str | Secret] = {"token": token, "token_type_hint": token_type_hint}
-        status = self.transport.send("POST", self.config.revoke_url, form=form | self._credentials()).status
+        status = self.transport.send("POST", revoke_url, form=form | self._credentials()).status
         if status != 200:
             raise OAuthError(f"The revocation endpoint answered {status}.", code="not_revoked")
 
@@ -101,6 +86,27 @@ class OAuthClient:
         form = {"grant_type": grant} | self._credentials() | form
         # The answer is no local variable, because the traceback of an error would keep it.
         return read_token_response(self.transport.send("POST", self.config.token_url, form=form, reuse=reuse), grant)
+
+
+def authorization_url(
+    authorize_url: str,
+    *,
+    client_id: str,
+    redirect_uri: str,
+    state: str,
+    scopes: Sequence[str] = (),
+    code_challenge: str | None = None,
+) -> str:
+    """Where to send the browser (RFC 6749 4.1.1). A query that the endpoint already has is kept."""
+    params = {"response_type": "code", "client_id": client_id, "redirect_uri": redirect_uri}
+    if scopes:
+        params["scope"] = " ".join(scopes)
+    params["state"] = state
+    if code_challenge is not None:
+        params |= {"code_challenge": code_challenge, "code_challenge_method": "S256"}
+    parts = urlsplit(authorize_url)
+    kept = [pair for pair in parse_qsl(parts.query, keep_blank_values=True) if pair[0] not in params]
+    return urlunsplit(parts._replace(query=urlencode([*kept, *params.items()]), fragment=""))
 
 
 def new_code_verifier() -> Secret:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from django.db import router
@@ -12,9 +14,9 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
-from ..client.oauth import new_code_verifier, s256_challenge
+from ..client.oauth import authorization_url, new_code_verifier, s256_challenge
 from ..client.tokens import Secret
-from ..conf import app_settings, oauth_client
+from ..conf import app_settings, oauth_config
 from ..fields import sealed
 from ..models import AuthorizationRequest
 from . import started
@@ -41,8 +43,7 @@ def open_requests() -> QuerySet[AuthorizationRequest]:
 
 def check_ready(request: HttpRequest) -> None:
     """Raises :class:`ThanksIOConfigurationError` if the site is not set up to start an authorization."""
-    oauth_client()
-    redirect_uri(request)
+    _new_url(redirect_uri(request))
 
 
 @sensitive_variables()
@@ -52,11 +53,11 @@ def start_authorization(request: HttpRequest, *, next_url: str = "") -> StartedA
     Keeps at most ten open requests a user and removes expired ones. Raises
     :class:`ThanksIOConfigurationError`, before anything is stored, where the site is not set up.
     """
-    client = oauth_client()
     uri = redirect_uri(request)
+    new_url, has_pkce = _new_url(uri), app_settings.pkce
     state = new_nonce()
     nonce = browser_nonce(request)
-    verifier = new_code_verifier() if app_settings.pkce else None
+    verifier = new_code_verifier() if has_pkce else None
     now = timezone.now()
     user_pk: Any = request.user.pk
     _make_room(user_pk, now)
@@ -70,12 +71,15 @@ def start_authorization(request: HttpRequest, *, next_url: str = "") -> StartedA
         expires_at=now + timedelta(seconds=app_settings.state_ttl_seconds),
     )
     started.remember(request, digest(state), now)
-    url = client.authorization_url(
-        redirect_uri=uri,
-        state=state.reveal(),
-        code_challenge=s256_challenge(verifier) if verifier else None,
-    )
+    url = new_url(state=state.reveal(), code_challenge=s256_challenge(verifier) if verifier else None)
     return StartedAuthorization(Secret(url), nonce, uri)
+
+
+def _new_url(uri: str) -> Callable[..., str]:
+    """The authorization URL but for its state, from settings that are looked up now; the secret is needed later."""
+    client_id = oauth_config().client_id
+    address, scopes = app_settings.authorize_url, app_settings.scopes
+    return partial(authorization_url, address, client_id=client_id, redirect_uri=uri, scopes=scopes)
 
 
 def _make_room(user_pk: Any, now: datetime) -> None:

@@ -73,7 +73,7 @@ def _revoke(tokens: ConnectionTokens, user_id: Any) -> None:
         client = oauth_client(_TIME_BUDGET)
         for token, hint in pairs:
             if token:
-                client.revoke(Secret(token.reveal()), hint)
+                client.revoke(app_settings.revoke_url, Secret(token.reveal()), hint)
     except Exception as error:  # noqa: BLE001 - the connection is removed, whatever this is
         code = str(getattr(error, "code", ""))
         record(
