@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -10,7 +11,9 @@ import sys
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 
 from parts import REPOSITORY, SCRATCH, Part, Result, kill_all
@@ -21,7 +24,6 @@ NEWEST = SCRATCH / "v313"
 NO_DATABASE = ("client_*", "sandbox*", "testing_*", "bad_surroundings", "docs_*", "live_tests", "without_a_key")
 # What waits for workers and time-outs leaves the processor to the other half.
 TWO = ("-n", "2")
-# PostgreSQL's part has Celery's workers, with all brokers.
 NO_WORKERS = ("--ignore=tests/integration/test_tasks.py",)
 # A test may be skipped for what the database itself is like ("SQLite lets …"), or because it is about another one.
 MAY_SKIP = {
@@ -36,6 +38,8 @@ ELSEWHERE += r"|THANKSIO_LIVE_TOKEN|the extra docs is not installed"
 # Django 5.2 has no tasks, and later ones do; it is tried on Python 3.11.
 DJANGO = {"oldest": "|needs Django 6.0|needs Python 3.12", "newest": "|needs a Django without tasks"}
 NEWEST_IS_INSTALLED = threading.Event()
+# What a newcomer types has the machine to itself, as a newcomer's would.
+README_IS_DONE = threading.Event()
 
 
 def find_python(version: str) -> Path:
@@ -77,7 +81,7 @@ def pytest_part(
 
 
 def oldest(tree: Path) -> Iterable[Part]:
-    """What a newcomer types, on the oldest Python, where pip picks Django 5.2; then the other two Pythons on SQLite."""
+    """What a newcomer types, on the oldest Python, where pip picks Django 5.2; then Python 3.12."""
     yield axe("first")
     yield Part("README: the demo's command", [sys.executable, tree / ".ci" / "readme.py", "demo"])
     yield Part(
@@ -87,6 +91,7 @@ def oldest(tree: Path) -> Iterable[Part]:
         must_run=r"\.refresh\.",
         is_tests=True,
     )
+    README_IS_DONE.set()
     python = tree / ".venv" / "bin" / "python"
     oldest_django = ELSEWHERE + DJANGO["oldest"]
     browser = pytest_part(
@@ -105,12 +110,6 @@ def oldest(tree: Path) -> Iterable[Part]:
     for what in ("contract", "server"):
         document = f"tests/integration/test_openapi_{what}.py"
         yield pytest_part(f"thanks.io's document: {what}", python, "sqlite", document, must_run=what, may_skip="")
-    names = [name for pattern in NO_DATABASE for name in (tree / "tests" / "integration").rglob(f"test_{pattern}.py")]
-    rows = [f"tests/integration/{name}" for name in ("models", "fields", "views", "commands")]
-    every = ("tests/unit", *rows, *map(str, sorted(names)), *TWO)
-    most = pytest_part("Python 3.13 on SQLite, full depth", python, "sqlite", *every, must_run=r"interleavings")
-    most.environment = {**most.environment, "THANKSIO_TEST_FULL_DEPTH": "1"}
-    yield most
 
 
 def newest(tree: Path) -> Iterable[Part]:
@@ -119,6 +118,7 @@ def newest(tree: Path) -> Iterable[Part]:
     yield axe("second")
     yield venv(NEWEST, "3.13", "test,databases,lint,docs,release,bench")
     NEWEST_IS_INSTALLED.set()
+    README_IS_DONE.wait(900)
     yield Part("style: ruff check", [binaries / "ruff", "check", "."])
     yield Part("style: ruff format", [binaries / "ruff", "format", "--check", "--diff", "."])
     yield Part("types: mypy --strict", [binaries / "mypy"])
@@ -131,12 +131,7 @@ def newest(tree: Path) -> Iterable[Part]:
     pages = "tests/e2e/test_docs_site.py"
     yield pytest_part("docs: in a browser", python, "sqlite", pages, must_run=r"docs_site", may_skip="")
     yield Part("wheel: built, checked, used", [python, tree / ".ci" / "wheel.py"])
-    for name, database in (("PostgreSQL", "postgres"), ("MariaDB", "mariadb")):
-        excluded = [f"--ignore-glob=*/test_{pattern}.py" for pattern in NO_DATABASE]
-        excluded += [] if database == "postgres" else NO_WORKERS
-        yield pytest_part(
-            name, python, database, "tests/integration", "tests/soak", *excluded, *TWO, must_run=r"\.refresh\."
-        )
+    yield on_a_server("PostgreSQL", "postgres")
     restarts = pytest_part(
         "PostgreSQL restarts",
         python,
@@ -151,6 +146,29 @@ def newest(tree: Path) -> Iterable[Part]:
         "THANKSIO_TEST_RESTART": os.environ.get("THANKSIO_TEST_RESTART", "1"),
     }
     yield restarts
+
+
+def on_a_server(name: str, database: str) -> Part:
+    """All that touches the database; Celery's workers, with all brokers, on PostgreSQL alone."""
+    excluded = [f"--ignore-glob=*/test_{pattern}.py" for pattern in NO_DATABASE]
+    excluded += [] if database == "postgres" else NO_WORKERS
+    python = NEWEST / "bin" / "python"
+    return pytest_part(
+        name, python, database, "tests/integration", "tests/soak", *excluded, *TWO, must_run=r"\.refresh\."
+    )
+
+
+def either(tree: Path) -> Iterable[Part]:
+    """What the lane takes that is done first."""
+    yield on_a_server("MariaDB", "mariadb")
+    python = NEWEST / "bin" / "python"
+    tests = tree / "tests" / "integration"
+    names = [each.relative_to(tree) for pattern in NO_DATABASE for each in tests.rglob(f"test_{pattern}.py")]
+    rows = [f"tests/integration/{name}" for name in ("models", "fields", "views", "commands")]
+    every = ("tests/unit", *rows, *map(str, sorted(names)), *TWO)
+    most = pytest_part("Python 3.13 on SQLite, full depth", python, "sqlite", *every, must_run=r"interleavings")
+    most.environment = {**most.environment, "THANKSIO_TEST_FULL_DEPTH": "1"}
+    yield most
 
 
 def speed() -> Part:
@@ -171,13 +189,24 @@ def copy_of_the_tree(folder: Path) -> Path:
     return folder
 
 
-def run_lane(parts: Iterable[Part], tree: Path, environment: dict[str, str], results: list[Result]) -> None:
+def taken(rest: deque[Part]) -> Iterable[Part]:
+    """What the other lane has not taken yet."""
+    with contextlib.suppress(IndexError):
+        while True:
+            yield rest.popleft()
+
+
+def run_lane(
+    parts: Iterable[Part], rest: deque[Part], tree: Path, environment: dict[str, str], results: list[Result]
+) -> None:
     try:
-        for part in parts:
+        for part in chain(parts, taken(rest)):
             results.append(part.run(tree, environment))
     except Exception:  # noqa: BLE001 - the other lane goes on, and the sum is printed
         traceback.print_exc()
         results.append(Result("the gate itself", 0, 1))
+    finally:
+        README_IS_DONE.set()
 
 
 def main() -> int:
@@ -193,7 +222,10 @@ def main() -> int:
     results: list[Result] = [system.run(REPOSITORY, environment)]
     environment |= dict(line.split("=", 1) for line in handed_on.read_text().splitlines())
     trees = [(oldest, REPOSITORY), (newest, copy_of_the_tree(SCRATCH / "tree"))]
-    lanes = [threading.Thread(target=run_lane, args=(parts(tree), tree, environment, results)) for parts, tree in trees]
+    rest = deque(either(REPOSITORY))
+    lanes = [
+        threading.Thread(target=run_lane, args=(parts(tree), rest, tree, environment, results)) for parts, tree in trees
+    ]
     for lane in lanes:
         lane.start()
     for lane in lanes:
