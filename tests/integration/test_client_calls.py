@@ -13,6 +13,7 @@ from tests.integration.test_client_api import UNAUTHENTICATED, Tokens
 from thanksio_connect.client.api import RateLimit, RetryPolicy, ThanksIOClient
 from thanksio_connect.client.transport import Transport, TransportConfig
 from thanksio_connect.exceptions import (
+    InvalidRequest,
     NotSent,
     OutcomeUnknown,
     RateLimited,
@@ -251,6 +252,57 @@ class TestBearerToken:
         with pytest.raises((ValueError, ThanksIOConfigurationError)) as caught:
             ThanksIOClient.with_bearer_token(token)
         assert not token or token not in str(caught.value)
+
+
+class TestAnswersOfAnotherKind:
+    @pytest.mark.parametrize("answer", [b"", b"null", b"[]", b'"OK"', b"17"])
+    @pytest.mark.parametrize(
+        "call",
+        [
+            lambda api: api.send.postcard(message="Hello"),
+            lambda api: api.orders.cancel(17),
+            lambda api: api.estimate.giftcard(message="Hello"),
+            lambda api: api.giftcard_brands.grouped(),
+        ],
+    )
+    def test_no_object(self, call, answer):
+        """An order may have been taken, so the answer is none that the caller would stumble over."""
+        with ScriptedServer(answering(200, answer)) as server, pytest.raises(ServerError) as caught:
+            call(client(server.url))
+        assert (caught.value.code, len(server.requests)) == ("invalid_response", 1)
+
+    def test_a_deletion_may_be_answered_by_nothing(self):
+        with ScriptedServer(answering(200)) as server:
+            assert client(server.url).webhooks.delete(17) is None
+
+    @pytest.mark.parametrize("answer", [b"null", b"4000000000", b'{"a": 1}', b"[1]"])
+    def test_no_image(self, answer):
+        with ScriptedServer(answering(200, answer)) as server, pytest.raises(ServerError) as caught:
+            client(server.url).build_image_template(id=1)
+        assert caught.value.code == "invalid_response"
+
+    @pytest.mark.parametrize("row", [None, "x", []])
+    def test_rows_that_are_none(self, row):
+        with ScriptedServer(answering(200, [row])) as server, pytest.raises(ServerError) as caught:
+            client(server.url).recipients.create_multiple([{"mailing_list_id": 1, "email": "ann@example.com"}])
+        assert caught.value.code == "invalid_response"
+
+    @pytest.mark.parametrize(
+        ("error", "texts"),
+        [
+            ("No.", ["No."]),
+            (["No.", "Never."], ["No.", "Never."]),
+            ({"address": ["Missing."], "email": "Missing."}, ["Missing.", "Missing."]),
+            (True, ["True"]),
+        ],
+    )
+    def test_a_recipients_error_is_text(self, error, texts):
+        with ScriptedServer(answering(200, [{"id": 1}, {"error": error}])) as server:
+            made = client(server.url).recipients.create_multiple([{"mailing_list_id": 1, "email": "ann@example.com"}])
+        assert (len(made.created), len(made.failed)) == (1, 1)
+        with pytest.raises(InvalidRequest) as caught:
+            made.raise_for_errors()
+        assert caught.value.errors == {"1": texts}
 
 
 class TestArguments:
