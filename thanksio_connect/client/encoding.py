@@ -32,7 +32,10 @@ def _plain(value: object, field: str, depth: int) -> Any:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, Mapping):
-        return {_key(name, field): _plain(item, _below(field, name), depth + 1) for name, item in value.items()}
+        plain_items = {_key(name, field): _plain(item, _below(field, name), depth + 1) for name, item in value.items()}
+        if len(plain_items) < len(value):
+            raise UnsendableValue(field, "has a key twice, such as 1 and '1'")
+        return plain_items
     if isinstance(value, list | tuple):
         return [_plain(item, f"{field}[{index}]", depth + 1) for index, item in enumerate(value)]
     return _scalar(value, field)
@@ -40,7 +43,7 @@ def _plain(value: object, field: str, depth: int) -> Any:
 
 def _scalar(value: object, field: str) -> str | int | float:
     if is_lazy_text(value):
-        return str(value)
+        return _text(str(value), field)
     for kind, encode in _ENCODERS:
         if isinstance(value, kind):
             return encode(value, field)
@@ -56,9 +59,9 @@ def is_lazy_text(value: object) -> bool:
 
 def _key(name: object, field: str) -> str:
     if is_lazy_text(name):
-        return str(name)
+        return _text(str(name), field)
     if isinstance(name, str):
-        return str.__str__(name)
+        return _text(name, field)
     if isinstance(name, int) and not isinstance(name, bool):
         return str(int(name))
     raise UnsendableValue(field, "has a key that is no text")

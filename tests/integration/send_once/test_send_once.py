@@ -131,6 +131,7 @@ class TestBadInput:
             ({"message": object()}, "message"),
             ({"metadata": {"when": b"x"}}, "metadata.when"),
             ({"metadata": ["a list"]}, "metadata"),
+            ({"metadata": {"half a character \ud83d": 1}}, "metadata"),
             ({"recipients": [{**ANN, "dob": {1}}]}, "recipients[0].dob"),
         ],
     )
