@@ -17,6 +17,7 @@ from django.db import connections, transaction
 from tests.integration.refresh import databases
 from tests.integration.refresh.databases import KIND
 from tests.integration.send_once.letters import ANN, FIELDS, HOUR, SEARCH, entry, is_recent, later, sends
+from thanksio_connect.client import order_search
 from thanksio_connect.client import send_once as rule
 from thanksio_connect.exceptions import (
     Conflict,
@@ -301,6 +302,27 @@ class TestUnknownOutcomes:
         asked = len(thanksio.requests)
         assert connection.find_order("a") is None
         assert len(thanksio.requests) - asked == 4  # the page that is all of 2020 is the last
+
+    def test_a_list_that_is_longer_than_the_rate_limit_is_read_to_its_end(self, connection, thanksio, monkeypatch):
+        from thanksio_connect.testing import Fault
+
+        def limited(record):
+            asked = [each.query.get("page") for each in thanksio.api_requests("/orders/list")]
+            if "/orders/list" in record.path and asked.count(record.query.get("page")) <= 3 and "page" in record.query:
+                return Fault(status=429, retry_after=0)
+            return None
+
+        monkeypatch.setattr(order_search, "PAGE_SIZE", 1)
+        for _ in range(2):
+            connection.api.send.postcard(**FIELDS)
+        thanksio.next_api("/send", lose_reply="after")
+        with pytest.raises(OutcomeUnknown):
+            connection.send_once("a").postcard(**FIELDS)
+        thanksio.api.orders.reverse()
+        thanksio.on_api(limited)
+        assert connection.send_once("a").postcard(**FIELDS)["id"] == thanksio.api.orders[0]["id"]
+        SentOrder.objects.all().delete()
+        assert connection.find_order("a")["id"] == thanksio.api.orders[0]["id"]
 
     def test_thanksio_takes_no_large_pages(self, connection, thanksio):
         thanksio.next_api("/send", lose_reply="after")
