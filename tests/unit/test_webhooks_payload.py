@@ -75,6 +75,12 @@ def test_the_older_shape_of_a_scan_is_a_scan():
     assert event.qrcode_url == "https://www.google.com"
 
 
+@pytest.mark.parametrize("url", [None, ""])
+def test_a_status_update_without_a_scanned_url_is_none(url):
+    event = parse(body_of("order_item.status_update", DATA["order_item.status_update"] | {"qrcode.url": url}))
+    assert type(event) is OrderItemStatusUpdate
+
+
 @pytest.mark.parametrize(
     ("event_type", "data"),
     [
