@@ -316,6 +316,15 @@ class TestArguments:
         (request,) = server.requests
         assert json.loads(request.body) == {"mailing_list_id": 1, "email": "ann@example.com", "dob": "1990-02-03"}
 
+    def test_what_a_query_can_have(self):
+        with ScriptedServer(answering(200, {})) as server:
+            api = client(server.url)
+            api.get("/x", params={"a": True, "b": [False, date(2026, 2, 3)], "c": None, "d": lazystr("e f")})
+            for value in ({"e": 1}, [[{"e": 1}]]):
+                with pytest.raises(UnsendableValue, match="object"):
+                    api.get("/x", params={"d": value})
+        assert [item.line for item in server.requests] == ["GET /api/v2/x?a=1&b=0&b=2026-02-03&d=e+f HTTP/1.1"]
+
     def test_a_moment_is_written_as_thanksio_reads_it(self):
         with ScriptedServer(answering(200, {"data": []})) as server:
             since = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)

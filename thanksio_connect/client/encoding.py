@@ -26,6 +26,19 @@ def plain(value: object, field: str = "") -> Any:
     return _plain(value, field, 0)
 
 
+def plain_query(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return query parameters as :func:`plain` does; a boolean is 1 or 0, as Laravel reads it. Objects are refused."""
+    return {name: _parameter(value, name) for name, value in plain(params).items()}
+
+
+def _parameter(value: Any, field: str) -> Any:
+    if isinstance(value, list):
+        return [_parameter(item, f"{field}[{index}]") for index, item in enumerate(value)]
+    if isinstance(value, dict):
+        raise UnsendableValue(field, "is an object, which a query can't have")
+    return int(value) if isinstance(value, bool) else value
+
+
 def _plain(value: object, field: str, depth: int) -> Any:
     if depth > _DEEPEST:
         raise UnsendableValue(field.partition(".")[0].partition("[")[0], "is nested too deeply")
