@@ -31,7 +31,7 @@ from ..exceptions import (
 )
 from ..records import record
 from .order_book import RESEND_AFTER_SECONDS, Asked, Book, Entry, checked_key, facts_of, order_id_of
-from .order_search import ID_NAME, KEY_NAME, Source, has_id, search
+from .order_search import ID_NAME, KEY_NAME, Source, is_of, search
 from .resources.mailing_lists import MailingLists
 from .resources.orders import Orders
 from .resources.resource import Operations
@@ -117,7 +117,7 @@ class Once:
 
     def _find(self, entry: Entry, asked: Asked) -> dict[str, Any] | None:
         for sub_account_id in self._sub_accounts(asked):
-            order = search(self._source, has_id(entry.id), since=entry.began_at, sub_account_id=sub_account_id)
+            order = search(self._source, is_of(entry), since=entry.began_at, sub_account_id=sub_account_id)
             if order is not None:
                 return {**order}
         return None

@@ -18,7 +18,7 @@ from .. import signals
 from ..client.api import ThanksIOClient
 from ..client.asynchronous import AsyncThanksIOClient
 from ..client.order_book import checked_key
-from ..client.order_search import PAGES_PER_MINUTE, Source, has_id, has_key, search
+from ..client.order_search import PAGES_PER_MINUTE, Source, has_key, is_of, search
 from ..client.resources.shapes import Order
 from ..client.resources.webhooks import WebhookType
 from ..client.send_once import Once, SendOnce
@@ -207,7 +207,7 @@ class ThanksIOConnection(models.Model):
         A long list takes as long as thanks.io's rate limit lets it.
         """
         entry = OrderBook(self).look_up(checked_key(key))
-        matches, since = (has_key(key), None) if entry is None else (has_id(entry.id), entry.began_at)
+        matches, since = (has_key(key), None) if entry is None else (is_of(entry), entry.began_at)
         return search(_order_source(self.api), matches, since=since, sub_account_id=sub_account_id)
 
     def receive_webhooks(self, types: Iterable[WebhookType], *, url: str = "") -> None:

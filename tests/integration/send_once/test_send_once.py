@@ -659,6 +659,13 @@ class TestFindOrder:
         assert connection.find_order("a")["id"] == order["id"]
         assert connection.find_order("b") is None
 
+    def test_a_replay_of_it_is_not_taken_for_it(self, connection, thanksio):
+        order = connection.send_once("a").postcard(**FIELDS)
+        thanksio.api.orders[0]["status"] = "Fulfilled"
+        replayed = connection.api.orders.replay(order["id"])
+        assert replayed["metadata"] == order["metadata"]
+        assert connection.find_order("a")["id"] == order["id"]
+
     def test_a_key_that_is_none(self, connection):
         with pytest.raises(ValueError, match="key must be"):
             connection.find_order("")
