@@ -197,6 +197,14 @@ class TestPace:
             api.orders.track(1)
             assert api.rate_limit == RateLimit(120, 119)
 
+    @pytest.mark.parametrize("headers", [{}, {"Retry-After": "1.5"}, {"Retry-After": "soon"}])
+    def test_a_sweep_waits_out_a_429_that_does_not_say_how_long(self, headers):
+        slept = []
+        with ScriptedServer(one_after_another(*[reply(429, b"", headers)] * 4, OK)) as server:
+            assert list(client(server.url, slept).paced(per_minute=60_000).orders.list()) == []
+        assert len(server.requests) == 5
+        assert 60 <= sum(slept) <= 65
+
     def test_a_sweep_is_spread_and_waits_out_a_429(self):
         slept = []
         busy = reply(429, headers={"Retry-After": "1"})
