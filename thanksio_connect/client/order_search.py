@@ -23,8 +23,9 @@ ID_NAME = "send_once_id"
 PAGE_SIZE = 100
 PAGES_PER_MINUTE = 600.0
 """Or fewer, as thanks.io's answers say."""
-# Clocks differ. Where an order's time has no zone, thanks.io does not say which it is.
-_CLOCK_MARGIN, _ZONE_MARGIN = timedelta(hours=1), timedelta(hours=15)
+# Clocks differ, by whole hours where one runs in another time zone than it says. Where an order's time has no zone,
+# thanks.io does not say which it is.
+_MARGIN = timedelta(hours=15)
 
 Matches = Callable[[Mapping[str, Any]], bool]
 """Whether an order of the list is the one."""
@@ -103,4 +104,4 @@ def _latest(row: Any) -> datetime | None:
         return None
     if moment is None:
         return None
-    return moment + _CLOCK_MARGIN if moment.tzinfo else moment.replace(tzinfo=UTC) + _ZONE_MARGIN
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) + _MARGIN

@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import threading
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -302,6 +302,19 @@ class TestUnknownOutcomes:
         asked = len(thanksio.requests)
         assert connection.find_order("a") is None
         assert len(thanksio.requests) - asked == 4  # the page that is all of 2020 is the last
+
+    def test_a_clock_that_is_half_a_day_ahead_sends_no_second_letter(self, connection, thanksio):
+        """Ours, so that all orders since the attempt seem to be from before it."""
+        thanksio.next_api("/send", lose_reply="after")
+        with pytest.raises(OutcomeUnknown):
+            connection.send_once("a").postcard(**FIELDS)
+        mine = thanksio.api.orders[-1]
+        made_at = f"{datetime.now(UTC) - timedelta(hours=13):%Y-%m-%d %H:%M:%S}"
+        newer = [mine | {"id": number, "metadata": {}} for number in range(50_000, 50_250)]
+        thanksio.api.orders[:] = [order | {"created_at": made_at} for order in (mine, *newer)]
+        later()
+        assert connection.send_once("a").postcard(**FIELDS)["id"] == mine["id"]
+        assert sends(thanksio) == 1
 
     def test_a_list_that_is_longer_than_the_rate_limit_is_read_to_its_end(self, connection, thanksio, monkeypatch):
         from thanksio_connect.testing import Fault
