@@ -172,15 +172,15 @@ class _Response(http.client.HTTPResponse):
         if isinstance(self.fp, io.BufferedReader):  # else a mocked socket's
             self.fp = io.BufferedReader(_Reader(self.fp.detach(), sock))
 
-    def begin(self) -> None:
+    def begin(self, **options: Any) -> None:
         """Read the head of the final answer (RFC 9110 15.2), whole (RFC 9112 8).
 
         ``http.client`` takes an interim answer other than 100 for the final one, and a head that breaks off for whole.
         """
-        super().begin()
+        super().begin(**options)
         while http.HTTPStatus.SWITCHING_PROTOCOLS < self.status < http.HTTPStatus.OK:
             self.headers = None  # type: ignore[assignment]
-            super().begin()
+            super().begin(**options)
         is_cut = getattr(getattr(self.fp, "raw", None), "has_ended", False)
         if is_cut or self.status == http.HTTPStatus.SWITCHING_PROTOCOLS:
             raise http.client.HTTPException("no final answer")
