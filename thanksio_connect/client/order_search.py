@@ -32,7 +32,7 @@ Matches = Callable[[Mapping[str, Any]], bool]
 
 
 def is_of(entry: Entry) -> Matches:
-    """By the order's id, if the entry has it: a replay outside the book has the same metadata. Else by the entry's id."""
+    """By the order's id, if the entry has it: a replay outside the book has the same metadata. Else by the entry's."""
     order_id = (entry.answer or {}).get("id")
     if order_id is not None:
         return lambda order: str(order.get("id")) == str(order_id)

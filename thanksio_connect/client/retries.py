@@ -26,7 +26,8 @@ class RetryPolicy:
         """Return the seconds to wait before the next attempt, or None to give up.
 
         ``attempt`` counts from 1. ``answer`` is None if nothing was sent. Tried again: nothing was sent; 502, 503
-        and 504; 429 that says how long, or whose wait this policy knows. Jitter keeps many workers from coming back at one moment.
+        and 504; 429 that says how long, or whose wait this policy knows. Jitter keeps many workers from coming back
+        at one moment.
         """
         if attempt >= self.attempts:
             return None

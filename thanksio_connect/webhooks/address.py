@@ -54,8 +54,8 @@ def digest(token: str) -> str:
 def base_url(url: str) -> str:
     """Where ``thanksio_connect.webhook_urls`` is included. Raises ThanksIOConfigurationError if nothing says so.
 
-    Raises ``ValueError`` for a ``url`` that is plain http: the token and the recipients' addresses go there; and for one
-    with a query or a fragment.
+    Raises ``ValueError`` for a ``url`` that is plain http (the token and the recipients' addresses go there), and for
+    one with a query or a fragment.
     """
     if url and not is_secure_url(url):
         raise ValueError("url must be an absolute https:// URL (plain http only to localhost, 127.0.0.0/8 or [::1]).")
