@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -146,6 +147,14 @@ def test_an_event_shows_no_personal_data():
     assert "order_item_id=2668662" in shown
     for word in ("John", "Fake", "12345", "Custom", "gone", "Secret"):
         assert word not in shown
+
+
+@pytest.mark.parametrize("item_id", [2668662, "2668662"])
+def test_a_piece_is_found_whether_its_id_is_a_number_or_text(item_id):
+    orders = SimpleNamespace(items=lambda order_id, per_page: [{"id": 1}, {"id": item_id}])
+    connection = SimpleNamespace(api=SimpleNamespace(orders=orders))
+    event = parse(body_of("order_item.delivered", DATA["order_item.delivered"]), connection)
+    assert event.fetch() == {"id": item_id}
 
 
 def test_events_are_values():
