@@ -41,6 +41,7 @@ RULES: dict[Rule, str] = {
     ("RFC 7636", "4.6"): "The server verifies it (the sandbox and the fake)",
     ("RFC 7636", "Appendix B"): "The example for S256",
     ("RFC 9110", "10.2.3"): "Retry-After in seconds or as a date",
+    ("RFC 9110", "15.2"): "Interim answers come before the final one",
     ("RFC 9207", "2.4"): "The issuer in the answer is validated",
     ("RFC 9700", "2.6"): "Authorization responses travel over TLS",
     ("RFC 9700", "4.1"): "Insufficient redirect URI validation: the client's URI is fixed",

@@ -22,7 +22,7 @@ from .client import site
 from .client.oauth import OAuthClient, OAuthConfig
 from .client.tokens import Secret, is_usable_token
 from .client.transport import Transport, TransportConfig
-from .client.urls import is_secure_url
+from .client.urls import is_base_url, is_secure_url
 from .exceptions import ThanksIOConfigurationError
 
 _UNSET: Any = object()
@@ -104,6 +104,13 @@ def _url(name: str, default: str) -> str:
     return value
 
 
+def _base_url(name: str, default: str) -> str:
+    value = _url(name, default)
+    if not is_base_url(value):
+        raise ThanksIOConfigurationError(f"{name} must have no query and no fragment: paths are put at its end.")
+    return value
+
+
 def _required(name: str) -> str:
     value = _text(name)
     if not value:
@@ -151,7 +158,7 @@ class AppSettings:
     @property
     def api_url(self) -> str:
         """The base URL of API v2, without a slash at its end."""
-        return _url("THANKSIO_API_URL", "https://api.thanks.io/api/v2").rstrip("/")
+        return _base_url("THANKSIO_API_URL", "https://api.thanks.io/api/v2").rstrip("/")
 
     @property
     def bearer_token(self) -> Secret:
@@ -179,7 +186,7 @@ class AppSettings:
     @property
     def webhooks_url(self) -> str:
         """The absolute URL at which ``thanksio_connect.webhook_urls`` is included; empty: none."""
-        return _url("THANKSIO_WEBHOOKS_URL", "") if _text("THANKSIO_WEBHOOKS_URL") else ""
+        return _base_url("THANKSIO_WEBHOOKS_URL", "") if _text("THANKSIO_WEBHOOKS_URL") else ""
 
     @property
     def scopes(self) -> tuple[str, ...]:

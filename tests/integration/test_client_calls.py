@@ -13,6 +13,7 @@ from tests.integration.test_client_api import UNAUTHENTICATED, Tokens
 from thanksio_connect.client.api import RateLimit, RetryPolicy, ThanksIOClient
 from thanksio_connect.client.transport import Transport, TransportConfig
 from thanksio_connect.exceptions import (
+    InvalidRequest,
     NotSent,
     OutcomeUnknown,
     RateLimited,
@@ -196,6 +197,14 @@ class TestPace:
             api.orders.track(1)
             assert api.rate_limit == RateLimit(120, 119)
 
+    @pytest.mark.parametrize("headers", [{}, {"Retry-After": "1.5"}, {"Retry-After": "soon"}])
+    def test_a_sweep_waits_out_a_429_that_does_not_say_how_long(self, headers):
+        slept = []
+        with ScriptedServer(one_after_another(*[reply(429, b"", headers)] * 4, OK)) as server:
+            assert list(client(server.url, slept).paced(per_minute=60_000).orders.list()) == []
+        assert len(server.requests) == 5
+        assert 60 <= sum(slept) <= 65
+
     def test_a_sweep_is_spread_and_waits_out_a_429(self):
         slept = []
         busy = reply(429, headers={"Retry-After": "1"})
@@ -253,6 +262,57 @@ class TestBearerToken:
         assert not token or token not in str(caught.value)
 
 
+class TestAnswersOfAnotherKind:
+    @pytest.mark.parametrize("answer", [b"", b"null", b"[]", b'"OK"', b"17"])
+    @pytest.mark.parametrize(
+        "call",
+        [
+            lambda api: api.send.postcard(message="Hello"),
+            lambda api: api.orders.cancel(17),
+            lambda api: api.estimate.giftcard(message="Hello"),
+            lambda api: api.giftcard_brands.grouped(),
+        ],
+    )
+    def test_no_object(self, call, answer):
+        """An order may have been taken, so the answer is none that the caller would stumble over."""
+        with ScriptedServer(answering(200, answer)) as server, pytest.raises(ServerError) as caught:
+            call(client(server.url))
+        assert (caught.value.code, len(server.requests)) == ("invalid_response", 1)
+
+    def test_a_deletion_may_be_answered_by_nothing(self):
+        with ScriptedServer(answering(200)) as server:
+            assert client(server.url).webhooks.delete(17) is None
+
+    @pytest.mark.parametrize("answer", [b"null", b"4000000000", b'{"a": 1}', b"[1]"])
+    def test_no_image(self, answer):
+        with ScriptedServer(answering(200, answer)) as server, pytest.raises(ServerError) as caught:
+            client(server.url).build_image_template(id=1)
+        assert caught.value.code == "invalid_response"
+
+    @pytest.mark.parametrize("row", [None, "x", []])
+    def test_rows_that_are_none(self, row):
+        with ScriptedServer(answering(200, [row])) as server, pytest.raises(ServerError) as caught:
+            client(server.url).recipients.create_multiple([{"mailing_list_id": 1, "email": "ann@example.com"}])
+        assert caught.value.code == "invalid_response"
+
+    @pytest.mark.parametrize(
+        ("error", "texts"),
+        [
+            ("No.", ["No."]),
+            (["No.", "Never."], ["No.", "Never."]),
+            ({"address": ["Missing."], "email": "Missing."}, ["Missing.", "Missing."]),
+            (True, ["True"]),
+        ],
+    )
+    def test_a_recipients_error_is_text(self, error, texts):
+        with ScriptedServer(answering(200, [{"id": 1}, {"error": error}])) as server:
+            made = client(server.url).recipients.create_multiple([{"mailing_list_id": 1, "email": "ann@example.com"}])
+        assert (len(made.created), len(made.failed)) == (1, 1)
+        with pytest.raises(InvalidRequest) as caught:
+            made.raise_for_errors()
+        assert caught.value.errors == {"1": texts}
+
+
 class TestArguments:
     def test_values_that_json_does_not_know(self):
         with ScriptedServer(answering(200, {})) as server:
@@ -263,6 +323,15 @@ class TestArguments:
             assert caught.value.field == "recipients[0].name"
         (request,) = server.requests
         assert json.loads(request.body) == {"mailing_list_id": 1, "email": "ann@example.com", "dob": "1990-02-03"}
+
+    def test_what_a_query_can_have(self):
+        with ScriptedServer(answering(200, {})) as server:
+            api = client(server.url)
+            api.get("/x", params={"a": True, "b": [False, date(2026, 2, 3)], "c": None, "d": lazystr("e f")})
+            for value in ({"e": 1}, [[{"e": 1}]]):
+                with pytest.raises(UnsendableValue, match="object"):
+                    api.get("/x", params={"d": value})
+        assert [item.line for item in server.requests] == ["GET /api/v2/x?a=1&b=0&b=2026-02-03&d=e+f HTTP/1.1"]
 
     def test_a_moment_is_written_as_thanksio_reads_it(self):
         with ScriptedServer(answering(200, {"data": []})) as server:

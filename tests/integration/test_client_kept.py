@@ -159,6 +159,17 @@ def test_an_answer_that_was_not_read_to_the_end_ends_its_connection(server):
     assert server.connections == 2
 
 
+def test_an_interim_answer_does_not_leave_the_final_one_to_the_next_request(server):
+    def script(connection, request):
+        connection.sendall(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+        time.sleep(0.1)
+        echo(connection, request)
+
+    server.script = script
+    for token in ("anns", "bobs"):
+        assert f"Bearer {token}".encode() in get(server, auth=BearerAuth(Secret(token))).body
+
+
 def test_threads_never_mix_their_tokens(server):
     wrong, barrier = [], threading.Barrier(8)
 

@@ -111,6 +111,13 @@ class TestWhatIsRead:
         response, _ = send(answering(200, body, {"Content-Encoding": "gzip"}))
         assert response.body == b"x" * MIB
 
+    @pytest.mark.parametrize("status", [100, 102, 103, 199])
+    @pytest.mark.compliance("RFC 9110", "15.2")
+    def test_interim_answers_are_passed_by(self, status):
+        interim = f"HTTP/1.1 {status} X\r\nLink: </a>\r\n\r\n".encode()
+        response, _server = send(closing(2 * interim + reply(201, {"id": 1})))
+        assert (response.status, response.body) == (201, b'{"id": 1}')
+
     def test_no_redirect_is_followed(self):
         with ScriptedServer(answering(200, b"secret place")) as other:
             response, _ = send(answering(307, b"moved", {"Location": other.url}))
@@ -340,8 +347,12 @@ class TestOutcomeUnknown:
             closing(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n"),
             closing(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000 + b"\r\n\r\n"),
             answering(200, b"not gzip", {"Content-Encoding": "gzip"}),
+            closing(b"HTTP/1.1 200 OK\r\nContent-Ty"),
+            closing(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"),
+            closing(b"HTTP/1.1 103 Early Hints\r\n\r\n"),
+            closing(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n"),
         ],
-        ids=range(12),
+        ids=range(16),
     )
     def test_a_broken_answer(self, script):
         with pytest.raises(OutcomeUnknown) as caught:

@@ -37,7 +37,7 @@ def mypy(file: Path, cache: Path) -> str:
 
 
 def pyright(file: Path, folder: Path) -> list[str]:
-    config = {"include": [str(file)], "extraPaths": [str(REPOSITORY)], "typeCheckingMode": "strict"}
+    config = {"include": [os.path.relpath(file, folder)], "extraPaths": [str(REPOSITORY)], "typeCheckingMode": "strict"}
     (folder / "pyrightconfig.json").write_text(json.dumps(config))
     command = [PYRIGHT, "-p", folder, "--pythonpath", sys.executable, "--outputjson"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=_environment())
@@ -45,7 +45,9 @@ def pyright(file: Path, folder: Path) -> list[str]:
 
 
 def _found(output: str) -> list[dict]:
-    return json.loads(output[output.index("{") :])["generalDiagnostics"]
+    report = json.loads(output[output.index("{") :])
+    assert report["summary"]["filesAnalyzed"] == 1, output
+    return report["generalDiagnostics"]
 
 
 def _environment() -> dict[str, str]:

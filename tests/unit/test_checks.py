@@ -40,6 +40,8 @@ def test_missing_credentials_are_named_with_where_to_find_them(settings, name, c
         ("AUTHORIZE_URL", "nonsense", "E004"),
         ("TOKEN_URL", "http://thanks.io/oauth/token", "E005"),
         ("API_URL", "ftp://thanks.io", "E006"),
+        ("API_URL", "https://api.thanks.io/?version=2", "E006"),
+        ("API_URL", "https://api.thanks.io/api/v2#", "E006"),
         ("SCOPES", "send", "E007"),
         ("PKCE", "yes", "E008"),
         ("CONNECT_TIMEOUT_SECONDS", 0, "E009"),
@@ -56,6 +58,7 @@ def test_missing_credentials_are_named_with_where_to_find_them(settings, name, c
         ("PREPARE_SESSION", "django.conf.settings.SECRET_KEY", "E017"),
         ("PREPARE_SESSION", 5, "E017"),
         ("WEBHOOKS_URL", "http://shop.example/", "E026"),
+        ("WEBHOOKS_URL", "https://shop.example/hooks/?source=thanksio", "E026"),
     ],
 )
 def test_malformed_settings_are_named(name, value, check_id):

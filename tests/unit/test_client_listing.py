@@ -96,6 +96,14 @@ def test_a_server_that_ignores_the_page_is_noticed_at_once():
     assert caught.value.code == "unexpected_page"
 
 
+@pytest.mark.parametrize("first", [{"last_page": 1, "next": EVIL}, {"last_page": 2, "next": None}, {"next": EVIL}])
+def test_a_server_that_contradicts_itself_is_asked_for_more(first):
+    """To ask once too often costs a request; to stop too early, a second letter under a key."""
+    pages = {1: first, 2: {"last_page": 2, "next": None}}
+    listing = Listing(lambda number: {"data": [{"id": number}], "links": pages[number], "meta": pages[number]})
+    assert [row["id"] for row in listing] == [1, 2]
+
+
 @given(st.integers(1, 5))
 def test_a_server_that_goes_round_in_circles_is_bounded(length):
     asked = []

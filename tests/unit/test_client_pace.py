@@ -65,6 +65,15 @@ def test_a_lower_limit_of_the_server_slows_it_down():
     assert clock.slept == [0.5, 1.0]
 
 
+def test_a_limit_that_was_lower_for_a_moment_does_not_last():
+    pace, clock = pacer(120)
+    for limit in (1, 60, 600):
+        pace.heed(RateLimit(limit, 0))
+        pace.wait()
+    pace.wait()
+    assert clock.slept == [60.0, 1.0, 0.5]
+
+
 def test_a_pause_is_kept_for_a_minute_at_most():
     pace, clock = pacer()
     pace.pause(20)

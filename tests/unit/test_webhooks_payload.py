@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -75,6 +76,12 @@ def test_the_older_shape_of_a_scan_is_a_scan():
     assert event.qrcode_url == "https://www.google.com"
 
 
+@pytest.mark.parametrize("url", [None, ""])
+def test_a_status_update_without_a_scanned_url_is_none(url):
+    event = parse(body_of("order_item.status_update", DATA["order_item.status_update"] | {"qrcode.url": url}))
+    assert type(event) is OrderItemStatusUpdate
+
+
 @pytest.mark.parametrize(
     ("event_type", "data"),
     [
@@ -140,6 +147,14 @@ def test_an_event_shows_no_personal_data():
     assert "order_item_id=2668662" in shown
     for word in ("John", "Fake", "12345", "Custom", "gone", "Secret"):
         assert word not in shown
+
+
+@pytest.mark.parametrize("item_id", [2668662, "2668662"])
+def test_a_piece_is_found_whether_its_id_is_a_number_or_text(item_id):
+    orders = SimpleNamespace(items=lambda order_id, per_page: [{"id": 1}, {"id": item_id}])
+    connection = SimpleNamespace(api=SimpleNamespace(orders=orders))
+    event = parse(body_of("order_item.delivered", DATA["order_item.delivered"]), connection)
+    assert event.fetch() == {"id": item_id}
 
 
 def test_events_are_values():

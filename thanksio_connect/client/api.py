@@ -97,10 +97,12 @@ class ThanksIOClient:
     def paced(self, *, per_minute: float = DOCUMENTED_PER_MINUTE) -> ThanksIOClient:
         """The same client for a sweep in the background: it spreads its calls evenly, and waits out a 429.
 
-        Its reads wait for a minute at most where thanks.io asks to. Use one and the same for the whole sweep.
+        Its reads wait as long as thanks.io asks, up to a minute; where it does not say, they are tried for a minute.
+        Use one and the same for the whole sweep.
         """
         client = object.__new__(type(self))
-        client._caller = self._caller.paced(Pacer(per_minute), RetryPolicy(attempts=5, longest_wait_seconds=60))
+        retries = RetryPolicy(attempts=5, longest_wait_seconds=60, untold_wait_seconds=15)
+        client._caller = self._caller.paced(Pacer(per_minute), retries)
         return client
 
     @property

@@ -110,16 +110,17 @@ def _message(body: dict[str, Any], errors: dict[str, list[str]]) -> str:
 
 def _errors(value: object) -> dict[str, list[str]]:
     by_field = value if isinstance(value, dict) else {"": value}
-    flat = {str(name): list(_texts(messages)) for name, messages in by_field.items()}
+    flat = {str(name): list(texts(messages)) for name, messages in by_field.items()}
     return {name: messages for name, messages in flat.items() if messages}
 
 
-def _texts(value: object, depth: int = 0) -> Iterator[str]:
+def texts(value: object, depth: int = 0) -> Iterator[str]:
+    """Yield the texts in a value, however deep thanks.io put them."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, list | dict) and depth < _DEEPEST:
         for item in value.values() if isinstance(value, dict) else value:
-            yield from _texts(item, depth + 1)
+            yield from texts(item, depth + 1)
 
 
 def _request_id(response: Response) -> str | None:

@@ -7,8 +7,8 @@ calls of one request run one after another, and none waits for another request's
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from asgiref.sync import sync_to_async
 
@@ -87,27 +87,43 @@ def _mirrored(thing: object, name: str) -> Any:
 
 def _operation(method: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
-        return _Call(lambda: method(*args, **kwargs))
+        return _Call(method.__qualname__, lambda: method(*args, **kwargs))
 
     return call
 
 
-class _Call:
-    """What an operation gives: to be awaited, or, where it gives a list, to be iterated."""
+class _Call(Coroutine[Any, Any, Any]):
+    """What an operation gives: a coroutine, which runs once; where it gives a list, it can be iterated as well.
 
-    def __init__(self, call: Callable[[], Any]) -> None:
-        self._call = call
+    As any coroutine it makes a task, warns if nobody awaits it, and can't be awaited again: that would send again.
+    """
 
-    def __await__(self) -> Iterator[Any]:
-        return cast("Iterator[Any]", self._answer().__await__())
+    def __init__(self, name: str, call: Callable[[], Any]) -> None:
+        self._coroutine = _answer(call)
+        self._coroutine.__qualname__ = name  # type: ignore[attr-defined]  # Python's warning shows it
+        self._listing: Any = None
 
-    async def _answer(self) -> Any:
-        answer = await _in_thread(self._call)
-        return AsyncListing(answer) if isinstance(answer, Listing) else answer
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self._coroutine.__await__()
+
+    def send(self, value: Any) -> Any:
+        return self._coroutine.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        return self._coroutine.throw(*error)
+
+    def close(self) -> None:
+        self._coroutine.close()
 
     async def __aiter__(self) -> AsyncIterator[Any]:
-        async for row in await self._answer():
+        self._listing = self._listing or await self
+        async for row in self._listing:
             yield row
+
+
+async def _answer(call: Callable[[], Any]) -> Any:
+    answer = await _in_thread(call)
+    return AsyncListing(answer) if isinstance(answer, Listing) else answer
 
 
 def _in_thread(call: Callable[[], T]) -> Awaitable[T]:

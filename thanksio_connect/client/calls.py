@@ -16,7 +16,7 @@ from ..exceptions import NotSent, ThanksIOError
 from ..records import record
 from .api_errors import api_error, invalid_response, is_token_refused
 from .auth import BearerAuth
-from .encoding import plain
+from .encoding import plain, plain_query
 from .paths import fill, loggable
 from .rate_limit import Pacer, RateLimit, read_rate_limit
 from .retries import RetryPolicy
@@ -141,7 +141,7 @@ class Caller:
             method=method,
             url=url,
             template=template,
-            params=None if params is None else plain(params),
+            params=None if params is None else plain_query(params),
             json=plain(json),
             is_read=method == "GET" if is_read is None else is_read,
         )

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import http
 import http.client
 import io
 import socket
@@ -142,6 +143,7 @@ class _Reader(io.RawIOBase):
     """The socket's own reader, with the exchange asked before each ``recv``."""
 
     def __init__(self, raw: Any, sock: Any) -> None:
+        self.has_ended = False  # the server has closed
         self._raw = raw
         self._sock = sock
         self._exchange = current_exchange.get()
@@ -156,6 +158,7 @@ class _Reader(io.RawIOBase):
         self._exchange.before_receiving(self._sock)
         count: int | None = self._raw.readinto(buffer)
         self._exchange.received(count or 0)
+        self.has_ended = count == 0
         return count
 
     def close(self) -> None:
@@ -168,6 +171,19 @@ class _Response(http.client.HTTPResponse):
         super().__init__(sock, *args, **kwargs)
         if isinstance(self.fp, io.BufferedReader):  # else a mocked socket's
             self.fp = io.BufferedReader(_Reader(self.fp.detach(), sock))
+
+    def begin(self, **options: Any) -> None:
+        """Read the head of the final answer (RFC 9110 15.2), whole (RFC 9112 8).
+
+        ``http.client`` takes an interim answer other than 100 for the final one, and a head that breaks off for whole.
+        """
+        super().begin(**options)
+        while http.HTTPStatus.SWITCHING_PROTOCOLS < self.status < http.HTTPStatus.OK:
+            self.headers = None  # type: ignore[assignment]
+            super().begin(**options)
+        is_cut = getattr(getattr(self.fp, "raw", None), "has_ended", False)
+        if is_cut or self.status == http.HTTPStatus.SWITCHING_PROTOCOLS:
+            raise http.client.HTTPException("no final answer")
 
 
 class _Connection(HTTPConnection):

@@ -26,13 +26,29 @@ def plain(value: object, field: str = "") -> Any:
     return _plain(value, field, 0)
 
 
+def plain_query(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return query parameters as :func:`plain` does; a boolean is 1 or 0, as Laravel reads it. Objects are refused."""
+    return {name: _parameter(value, name) for name, value in plain(params).items()}
+
+
+def _parameter(value: Any, field: str) -> Any:
+    if isinstance(value, list):
+        return [_parameter(item, f"{field}[{index}]") for index, item in enumerate(value)]
+    if isinstance(value, dict):
+        raise UnsendableValue(field, "is an object, which a query can't have")
+    return int(value) if isinstance(value, bool) else value
+
+
 def _plain(value: object, field: str, depth: int) -> Any:
     if depth > _DEEPEST:
         raise UnsendableValue(field.partition(".")[0].partition("[")[0], "is nested too deeply")
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, Mapping):
-        return {_key(name, field): _plain(item, _below(field, name), depth + 1) for name, item in value.items()}
+        plain_items = {_key(name, field): _plain(item, _below(field, name), depth + 1) for name, item in value.items()}
+        if len(plain_items) < len(value):
+            raise UnsendableValue(field, "has a key twice, such as 1 and '1'")
+        return plain_items
     if isinstance(value, list | tuple):
         return [_plain(item, f"{field}[{index}]", depth + 1) for index, item in enumerate(value)]
     return _scalar(value, field)
@@ -40,7 +56,7 @@ def _plain(value: object, field: str, depth: int) -> Any:
 
 def _scalar(value: object, field: str) -> str | int | float:
     if is_lazy_text(value):
-        return str(value)
+        return _text(str(value), field)
     for kind, encode in _ENCODERS:
         if isinstance(value, kind):
             return encode(value, field)
@@ -56,9 +72,9 @@ def is_lazy_text(value: object) -> bool:
 
 def _key(name: object, field: str) -> str:
     if is_lazy_text(name):
-        return str(name)
+        return _text(str(name), field)
     if isinstance(name, str):
-        return str.__str__(name)
+        return _text(name, field)
     if isinstance(name, int) and not isinstance(name, bool):
         return str(int(name))
     raise UnsendableValue(field, "has a key that is no text")

@@ -110,7 +110,7 @@ def read_page(body: Any, number: int) -> Page[Any]:
     current, last = _number(meta.get("current_page")), _number(meta.get("last_page"))
     if current is not None and current != number:
         raise _unexpected_page()
-    is_told_of_more = bool(next_url) if last is None else number < last
+    is_told_of_more = bool(next_url) or (last is not None and number < last)
     return Page(
         number=number,
         rows=rows,

@@ -45,7 +45,7 @@ class Pacer:
     ) -> None:
         if not per_minute > 0:
             raise ValueError("per_minute must be above 0.")
-        self._seconds_apart = 60 / per_minute
+        self._seconds_apart = self._least_seconds_apart = 60 / per_minute
         self._clock = clock
         self._sleep = sleep
         self._lock = threading.Lock()
@@ -61,10 +61,10 @@ class Pacer:
             self._sleep(turn - now)
 
     def heed(self, rate_limit: RateLimit | None) -> None:
-        """Slow down to the server's own limit."""
+        """Slow down to the server's own limit, as long as the last answer names it."""
         if rate_limit is not None and rate_limit.limit:
             with self._lock:
-                self._seconds_apart = max(self._seconds_apart, 60 / rate_limit.limit)
+                self._seconds_apart = max(self._least_seconds_apart, 60 / rate_limit.limit)
 
     def pause(self, seconds: float) -> None:
         """Let nobody go for so long (after a 429), a minute at most."""

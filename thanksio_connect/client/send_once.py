@@ -31,7 +31,7 @@ from ..exceptions import (
 )
 from ..records import record
 from .order_book import RESEND_AFTER_SECONDS, Asked, Book, Entry, checked_key, facts_of, order_id_of
-from .order_search import ID_NAME, KEY_NAME, has_id, search
+from .order_search import ID_NAME, KEY_NAME, Source, is_of, search
 from .resources.mailing_lists import MailingLists
 from .resources.orders import Orders
 from .resources.resource import Operations
@@ -49,12 +49,12 @@ _OF_A_PROXY = frozenset({408, 499})
 class Once:
     """Makes one call under a key; it is what the resources call."""
 
-    def __init__(self, key: str, book: Book, caller: Operations, ready: Callable[[], object]) -> None:
+    def __init__(self, key: str, book: Book, caller: Operations, source: Source, ready: Callable[[], object]) -> None:
         self._key = checked_key(key)
         self._book = book
         self._caller = caller
         self._ready = ready
-        self._orders = Orders(caller)
+        self._source = source
 
     def operation(
         self,
@@ -117,7 +117,7 @@ class Once:
 
     def _find(self, entry: Entry, asked: Asked) -> dict[str, Any] | None:
         for sub_account_id in self._sub_accounts(asked):
-            order = search(self._orders, has_id(entry.id), since=entry.began_at, sub_account_id=sub_account_id)
+            order = search(self._source, is_of(entry), since=entry.began_at, sub_account_id=sub_account_id)
             if order is not None:
                 return {**order}
         return None
@@ -134,7 +134,7 @@ class Once:
     def _original(self, asked: Asked) -> Mapping[str, Any]:
         """The order that is replayed."""
         assert asked.ids is not None
-        tracking: Any = self._orders.track(asked.ids["order_id"])
+        tracking: Any = self._source.first.track(asked.ids["order_id"])
         data = tracking.get("data") if isinstance(tracking, dict) else None
         order = data.get("order") if isinstance(data, dict) else None
         if not isinstance(order, dict):

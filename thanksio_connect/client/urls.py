@@ -37,6 +37,11 @@ def is_secure_url(url: str) -> bool:
     return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
 
 
+def is_base_url(url: str) -> bool:
+    """Whether a path can be put at the URL's end: it has no query and no fragment."""
+    return not {"?", "#"} & set(url)
+
+
 def join_api_url(api_url: str, path: str) -> str:
     """The URL of an API path, exactly as given (trailing slashes matter), always below ``api_url``.
 

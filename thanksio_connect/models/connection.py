@@ -18,7 +18,7 @@ from .. import signals
 from ..client.api import ThanksIOClient
 from ..client.asynchronous import AsyncThanksIOClient
 from ..client.order_book import checked_key
-from ..client.order_search import has_id, has_key, search
+from ..client.order_search import PAGES_PER_MINUTE, Source, has_key, is_of, search
 from ..client.resources.shapes import Order
 from ..client.resources.webhooks import WebhookType
 from ..client.send_once import Once, SendOnce
@@ -197,16 +197,18 @@ class ThanksIOConnection(models.Model):
         After ``OutcomeUnknown`` and ``ServerError`` call it again: the order is looked for in thanks.io's list, and
         sent again if it is not there after ten minutes. Raises TypeError or ValueError for a key that is none.
         """
-        return SendOnce(Once(key, OrderBook(self), self.api._caller, self.get_access_token))
+        api = self.api
+        return SendOnce(Once(key, OrderBook(self), api._caller, _order_source(api), self.get_access_token))
 
     def find_order(self, key: str, *, sub_account_id: int | None = None) -> Order | None:
         """Look for a key's order in thanks.io's list, newest first, back to the attempt. None if it is not there.
 
         A key that this site does not know (any more) is looked for in the whole list. Raises what any read raises.
+        A long list takes as long as thanks.io's rate limit lets it.
         """
         entry = OrderBook(self).look_up(checked_key(key))
-        matches, since = (has_key(key), None) if entry is None else (has_id(entry.id), entry.began_at)
-        return search(self.api.orders, matches, since=since, sub_account_id=sub_account_id)
+        matches, since = (has_key(key), None) if entry is None else (is_of(entry), entry.began_at)
+        return search(_order_source(self.api), matches, since=since, sub_account_id=sub_account_id)
 
     def receive_webhooks(self, types: Iterable[WebhookType], *, url: str = "") -> None:
         """Let thanks.io send these types of events to this connection's own address, and no others.
@@ -228,6 +230,10 @@ class ThanksIOConnection(models.Model):
                 updated=changes.updated,
                 deleted=changes.deleted,
             )
+
+
+def _order_source(api: ThanksIOClient) -> Source:
+    return Source(first=api.orders, further=api.paced(per_minute=PAGES_PER_MINUTE).orders)
 
 
 class _Bearer:

@@ -19,7 +19,7 @@ from django.db import connections, models, router, transaction
 from django.views.decorators.debug import sensitive_variables
 
 from ..client.tokens import Secret
-from ..client.urls import is_secure_url
+from ..client.urls import is_base_url, is_secure_url
 from ..conf import app_settings
 from ..database import facts, sessions
 from ..exceptions import NotConnected, ThanksIOConfigurationError, TokenUndecryptable
@@ -54,10 +54,13 @@ def digest(token: str) -> str:
 def base_url(url: str) -> str:
     """Where ``thanksio_connect.webhook_urls`` is included. Raises ThanksIOConfigurationError if nothing says so.
 
-    Raises ``ValueError`` for a ``url`` that is plain http: the token and the recipients' addresses go there.
+    Raises ``ValueError`` for a ``url`` that is plain http (the token and the recipients' addresses go there), and for
+    one with a query or a fragment.
     """
     if url and not is_secure_url(url):
         raise ValueError("url must be an absolute https:// URL (plain http only to localhost, 127.0.0.0/8 or [::1]).")
+    if not is_base_url(url):
+        raise ValueError("url must have no query and no fragment: the address is put at its end.")
     if base := url or app_settings.webhooks_url:
         return base
     raise ThanksIOConfigurationError(

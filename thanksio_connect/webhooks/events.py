@@ -83,7 +83,7 @@ class OrderItemEvent(WebhookEvent):
         Raises NotFound, and Unauthorized for an order of another account: the hint was false.
         """
         for item in self._reader().api.orders.items(self.order_id, per_page=100):
-            if item["id"] == self.order_item_id:
+            if str(item["id"]) == str(self.order_item_id):  # thanks.io writes some numbers as text
                 return item
         raise NotFound(status_code=404)
 

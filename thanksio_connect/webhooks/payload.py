@@ -13,7 +13,7 @@ from typing import Any
 from .events import OrderItemDelivered, OrderItemStatusUpdate, OrderStatusUpdate, ScanUpdate, WebhookEvent
 
 KNOWN_TYPES = ("order.status_update", "order_item.status_update", "order_item.delivered", "scans.scan_update")
-_SCAN_TYPES = ("order_item.status_update", "scans.scan_update")
+_OLDER_SCAN_TYPE = "order_item.status_update"
 _NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
 _MAX_LENGTH = 200
 _RECIPIENT = "recipient."
@@ -43,7 +43,7 @@ def parse(body: bytes, connection: Any = None) -> WebhookEvent:
         "data": data,
         "connection": connection,
     }
-    make = _scan if event_type in _SCAN_TYPES and "qrcode.url" in data else _BY_TYPE.get(event_type)
+    make = _scan if event_type == _OLDER_SCAN_TYPE and data.get("qrcode.url") else _BY_TYPE.get(event_type)
     return (make(common, data) if make else None) or WebhookEvent(**common)
 
 

@@ -35,6 +35,32 @@ def test_operations_are_awaited_and_lists_iterated_page_by_page(held):
     assert pages == [1, 2, 3]
 
 
+def test_an_operation_is_a_coroutine_and_sends_once(thanksio, held):
+    """It makes a task, and what is awaited twice (a shielded call after a time-out) is not sent twice."""
+
+    async def main():
+        call = held.aapi.mailing_lists.create(description="Once")
+        created = await asyncio.create_task(call)
+        with pytest.raises(RuntimeError, match="already awaited"):
+            await call
+        listing = held.aapi.mailing_lists.list()
+        return created, [[each["description"] async for each in listing] for _time in range(2)]
+
+    created, (first, second) = run_async(main)
+    assert created["description"] == "Once"
+    assert first == second
+    assert first.count("Once") == 1
+
+
+def test_an_operation_that_nobody_awaits_warns(thanksio, held):
+    async def main():
+        held.aapi.send.postcard(message="Hello")
+
+    with pytest.warns(RuntimeWarning, match="'Send.postcard' was never awaited"):
+        run_async(main)
+    assert thanksio.api.orders == []
+
+
 def test_a_function_of_the_client_runs_in_one_go_and_paced_stays_asynchronous(held):
     async def main():
         paced = held.aapi.paced(per_minute=6000)

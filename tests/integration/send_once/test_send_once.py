@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import threading
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -17,6 +17,7 @@ from django.db import connections, transaction
 from tests.integration.refresh import databases
 from tests.integration.refresh.databases import KIND
 from tests.integration.send_once.letters import ANN, FIELDS, HOUR, SEARCH, entry, is_recent, later, sends
+from thanksio_connect.client import order_search
 from thanksio_connect.client import send_once as rule
 from thanksio_connect.exceptions import (
     Conflict,
@@ -131,6 +132,7 @@ class TestBadInput:
             ({"message": object()}, "message"),
             ({"metadata": {"when": b"x"}}, "metadata.when"),
             ({"metadata": ["a list"]}, "metadata"),
+            ({"metadata": {"half a character \ud83d": 1}}, "metadata"),
             ({"recipients": [{**ANN, "dob": {1}}]}, "recipients[0].dob"),
         ],
     )
@@ -300,6 +302,40 @@ class TestUnknownOutcomes:
         asked = len(thanksio.requests)
         assert connection.find_order("a") is None
         assert len(thanksio.requests) - asked == 4  # the page that is all of 2020 is the last
+
+    def test_a_clock_that_is_half_a_day_ahead_sends_no_second_letter(self, connection, thanksio):
+        """Ours, so that all orders since the attempt seem to be from before it."""
+        thanksio.next_api("/send", lose_reply="after")
+        with pytest.raises(OutcomeUnknown):
+            connection.send_once("a").postcard(**FIELDS)
+        mine = thanksio.api.orders[-1]
+        made_at = f"{datetime.now(UTC) - timedelta(hours=13):%Y-%m-%d %H:%M:%S}"
+        newer = [mine | {"id": number, "metadata": {}} for number in range(50_000, 50_250)]
+        thanksio.api.orders[:] = [order | {"created_at": made_at} for order in (mine, *newer)]
+        later()
+        assert connection.send_once("a").postcard(**FIELDS)["id"] == mine["id"]
+        assert sends(thanksio) == 1
+
+    def test_a_list_that_is_longer_than_the_rate_limit_is_read_to_its_end(self, connection, thanksio, monkeypatch):
+        from thanksio_connect.testing import Fault
+
+        def limited(record):
+            asked = [each.query.get("page") for each in thanksio.api_requests("/orders/list")]
+            if "/orders/list" in record.path and asked.count(record.query.get("page")) <= 3 and "page" in record.query:
+                return Fault(status=429, retry_after=0)
+            return None
+
+        monkeypatch.setattr(order_search, "PAGE_SIZE", 1)
+        for _ in range(2):
+            connection.api.send.postcard(**FIELDS)
+        thanksio.next_api("/send", lose_reply="after")
+        with pytest.raises(OutcomeUnknown):
+            connection.send_once("a").postcard(**FIELDS)
+        thanksio.api.orders.reverse()
+        thanksio.on_api(limited)
+        assert connection.send_once("a").postcard(**FIELDS)["id"] == thanksio.api.orders[0]["id"]
+        SentOrder.objects.all().delete()
+        assert connection.find_order("a")["id"] == thanksio.api.orders[0]["id"]
 
     def test_thanksio_takes_no_large_pages(self, connection, thanksio):
         thanksio.next_api("/send", lose_reply="after")
@@ -635,6 +671,13 @@ class TestFindOrder:
         SentOrder.objects.all().delete()
         assert connection.find_order("a")["id"] == order["id"]
         assert connection.find_order("b") is None
+
+    def test_a_replay_of_it_is_not_taken_for_it(self, connection, thanksio):
+        order = connection.send_once("a").postcard(**FIELDS)
+        thanksio.api.orders[0]["status"] = "Fulfilled"
+        replayed = connection.api.orders.replay(order["id"])
+        assert replayed["metadata"] == order["metadata"]
+        assert connection.find_order("a")["id"] == order["id"]
 
     def test_a_key_that_is_none(self, connection):
         with pytest.raises(ValueError, match="key must be"):

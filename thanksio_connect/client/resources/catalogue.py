@@ -39,7 +39,7 @@ class HandwritingStyles(Resource):
 
     def list(self) -> builtins.list[HandwritingStyle]:
         """List Styles, in one answer. thanks.io answers this without a token, so it proves no connection."""
-        rows: builtins.list[HandwritingStyle] = rows_of(self._call("GET", "/handwriting-styles"), "data")
+        rows: builtins.list[HandwritingStyle] = rows_of(self._ask("GET", "/handwriting-styles"), "data")
         return rows
 
 
@@ -53,5 +53,5 @@ class GiftcardBrands(Resource):
 
     def list(self) -> builtins.list[GiftcardBrand]:
         """List Brands Flat, in one answer; each names its ``group``."""
-        rows: builtins.list[GiftcardBrand] = rows_of(self._call("GET", "/giftcard-brands-list"), "brands")
+        rows: builtins.list[GiftcardBrand] = rows_of(self._ask("GET", "/giftcard-brands-list"), "brands")
         return rows

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Unpack
 
 from ...exceptions import InvalidRequest
+from ..api_errors import texts
 from ..arguments import UNSET, Unset, given, named_fields
 from .resource import Resource, rows_of
 from .shapes import Deleted, Recipient, RecipientFields
@@ -43,7 +44,8 @@ class CreatedRecipients:
 
     def raise_for_errors(self) -> None:
         """Raise InvalidRequest if one was not added; its ``errors`` are by the row's index. The others were added."""
-        errors = {str(index): [row["error"]] for index, row in enumerate(self.rows) if row.get("error")}
+        failures = {str(index): row["error"] for index, row in enumerate(self.rows) if row.get("error")}
+        errors = {index: list(texts(error)) or [str(error)] for index, error in failures.items()}
         if errors:
             raise InvalidRequest(status_code=200, code="some_recipients_failed", errors=errors)
 
@@ -77,7 +79,7 @@ class Recipients(Resource):
 
         One that can't be added does not stop the others and raises nothing: see ``failed`` of what is returned.
         """
-        rows: Any = self._call("POST", "/recipients-utils/create-multiple", json=list(recipients))
+        rows: Any = self._ask("POST", "/recipients-utils/create-multiple", json=list(recipients))
         return CreatedRecipients(rows_of(rows, "data"))
 
     @named_fields

@@ -29,7 +29,23 @@ class Resource:
     """A part of the API. It keeps nothing but its way to call."""
 
     def __init__(self, caller: Operations) -> None:
-        self._call = caller.operation
+        self._ask = caller.operation
+
+    def _call(
+        self,
+        method: str,
+        template: str,
+        ids: Mapping[str, int | str] | None = None,
+        *,
+        params: Mapping[str, Any] | None = None,
+        json: object = None,
+        is_read: bool | None = None,
+    ) -> Any:
+        """Return the answer, which must be an object. That of a DELETE may be empty."""
+        answer = self._ask(method, template, ids, params=params, json=json, is_read=is_read)
+        if isinstance(answer, dict) or (answer is None and method == "DELETE"):
+            return answer
+        raise unreadable("thanks.io accepted the request, but its answer is no object; look before you send it again.")
 
     def _list(
         self,
@@ -43,16 +59,19 @@ class Resource:
         asked = {name: value for name, value in params.items() if value is not None}
 
         def fetch(number: int) -> Any:
-            return self._call("GET", template, ids, params=asked if number == 1 else asked | {"page": number})
+            return self._ask("GET", template, ids, params=asked if number == 1 else asked | {"page": number})
 
         return Listing(fetch, page)
 
 
 def rows_of(answer: Any, name: str) -> Any:
-    """Return the rows of a list that comes in one answer, bare or under ``name``."""
+    """Return the rows of a list that comes in one answer, bare or under ``name``. Each must be an object."""
     rows = answer.get(name) if isinstance(answer, dict) else answer
-    if not isinstance(rows, list):
-        raise ServerError(
-            "thanks.io answered with something that is no list.", status_code=200, code="invalid_response"
-        )
-    return rows
+    if isinstance(rows, list) and all(isinstance(row, dict) for row in rows):
+        return rows
+    raise unreadable("thanks.io answered with something that is no list.")
+
+
+def unreadable(sentence: str) -> ServerError:
+    """Return the error for a success that is not of the documented kind."""
+    return ServerError(sentence, status_code=200, code="invalid_response")

@@ -27,7 +27,7 @@ class SubAccounts(Resource):
 
     def list(self) -> builtins.list[SubAccount]:
         """List All, in one answer."""
-        rows: builtins.list[SubAccount] = rows_of(self._call("GET", "/sub-accounts/"), "data")
+        rows: builtins.list[SubAccount] = rows_of(self._ask("GET", "/sub-accounts/"), "data")
         return rows
 
     @named_fields

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypedDict, Unpack
 
 from ..arguments import named_fields
 from ..listing import Listing
-from .resource import Resource
+from .resource import Resource, unreadable
 from .shapes import Deleted
 
 MessageTemplateType = Literal[
@@ -148,5 +148,7 @@ class DynamicImages(Resource):
     @named_fields
     def build_image_template(self, *, id: int, **fields: Unpack[ImageFields]) -> bytes:
         """Create an image from the vendor's template ``id``, 1 to 18, as PNG. Free. thanks.io: "Dynamic Images"."""
-        image: Any = self._call("GET", "/build/image-template", params={"id": id, **fields})
-        return bytes(image)
+        image: Any = self._ask("GET", "/build/image-template", params={"id": id, **fields})
+        if not isinstance(image, bytes):
+            raise unreadable("thanks.io answered with something that is no image.")
+        return image
