@@ -146,6 +146,13 @@ def test_a_second_run_says_who_is_at_it(command, fleet):
     assert some.renewed() == 1
 
 
+def test_verbosity_0_says_nothing_of_a_second_run(command, fleet):
+    """cron mails what is printed."""
+    fleet(1)
+    assert isinstance(SweepLease.take(), SweepLease)
+    assert command.run("-v", "0") == (0, "", "")
+
+
 def test_a_run_that_was_killed_is_replaced_within_a_minute(command, fleet, thanksio):
     fleet(3)
     fault = thanksio.next_token(hold="before")
