@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from datetime import timedelta
 
 from django.db import DatabaseError, InterfaceError, OperationalError
@@ -89,11 +90,8 @@ class BulkRefresh:
             self._tenure.begin()
         try:
             self.summary.remaining = self.selection.count()
-            try:
+            with self._crew or nullcontext():
                 self._sweep()
-            finally:
-                if self._crew is not None:
-                    self._crew.close()
             self._look_at_the_end()
             if self._tenure.is_held:
                 delete_old_events()

@@ -51,6 +51,30 @@ def test_rows_for_which_nothing_is_sent_cost_no_time_and_no_place(fleet, kind):
     assert (some.renewed(), some.posts()) == (10, 10)
 
 
+def no_tenant(connection):
+    raise LookupError("no tenant")
+
+
+@pytest.mark.parametrize("size", [1, 30])
+def test_sessions_that_can_not_be_prepared_are_2(fleet, settings, size):
+    """The threads of the last rows failed when nobody looked any more: exit status 0, and nothing was renewed."""
+    fleet(size)
+    settings.THANKSIO_PREPARE_SESSION = f"{__name__}.no_tenant"
+    summary, status = run(*FAST, "--workers", "4")
+    assert (summary["stopped_by"], summary["refreshed"], status) == ("database", 0, 2)
+
+
+def test_what_nobody_foresaw_comes_out_of_the_last_row_too(fleet, monkeypatch):
+    fleet(1)
+
+    def renew_row(tokens, *, force):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("thanksio_connect.flows.bulk.renew_row", renew_row)
+    with pytest.raises(ZeroDivisionError):
+        run(*FAST, "--workers", "4")
+
+
 def test_a_limit_is_kept_by_any_number_of_workers(fleet):
     some = fleet(40)
     expected = {**run("--dry-run")[0], **EXACT, "remaining": 33}
