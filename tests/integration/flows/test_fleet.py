@@ -51,6 +51,55 @@ def test_rows_for_which_nothing_is_sent_cost_no_time_and_no_place(fleet, kind):
     assert (some.renewed(), some.posts()) == (10, 10)
 
 
+def refuse_writes(condition):
+    """A rule of the project's own on our table: a trigger that raises."""
+    table = ConnectionTokens._meta.db_table
+    sql = {
+        "sqlite": [
+            f"CREATE TRIGGER host_rule BEFORE UPDATE ON {table} WHEN {condition} BEGIN SELECT RAISE(ABORT, 'no'); END"
+        ],
+        "mysql": [
+            f"CREATE TRIGGER host_rule BEFORE UPDATE ON {table} FOR EACH ROW "
+            f"IF {condition} THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'no'; END IF"
+        ],
+        "postgresql": [
+            "CREATE OR REPLACE FUNCTION host_rule() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE EXCEPTION 'no'; END $$",
+            f"CREATE TRIGGER host_rule BEFORE UPDATE ON {table} FOR EACH ROW WHEN ({condition}) "
+            "EXECUTE FUNCTION host_rule()",
+        ],
+    }
+    with connection.cursor() as cursor:
+        for each in sql[connection.vendor]:
+            cursor.execute(each)
+
+
+@pytest.fixture
+def host_rule(fleet):
+    yield refuse_writes
+    with connection.cursor() as cursor:
+        on_table = f" ON {ConnectionTokens._meta.db_table}" if connection.vendor == "postgresql" else ""
+        cursor.execute(f"DROP TRIGGER host_rule{on_table}")
+
+
+@pytest.mark.parametrize("workers", ["1", "4"])
+def test_rows_that_the_database_refuses_to_write_stop_nobody(fleet, host_rule, workers):
+    """Three of them, and every run ended there: as if the database were down, or on PostgreSQL as if they were gone."""
+    some = fleet(12, scope=5)
+    host_rule(" OR ".join(f"OLD.id = '{key}'" for key in some.poison["scope"]))
+    summary, status = run(*FAST, "--workers", workers)
+    assert (some.renewed(), summary["transient"], status) == (12, 5, 1)
+    assert {row["outcome"] for row in summary["not_renewed"]} == {"database"}
+
+
+def test_a_database_that_writes_no_row_at_all_is_2(fleet, host_rule):
+    some = fleet(12)
+    host_rule("OLD.version = 1")
+    summary, status = run(*FAST, "--workers", "1")
+    assert (summary["stopped_by"], status, some.posts()) == ("database", 2, 0)
+    assert summary["transient"] < 12
+
+
 def no_tenant(connection):
     raise LookupError("no tenant")
 
