@@ -253,3 +253,22 @@ def test_a_time_written_by_hand_does_not_select_its_row_for_ever(connect):
     with connection.cursor() as cursor:
         cursor.execute("UPDATE thanksio_connect_connectiontokens SET next_refresh_at = '2020-01-01 00:00:00+00:00'")
     assert len(list(islice(Selection().pages(), 3))) == 1
+
+
+BY_HAND = {"sqlite": ["''", "1700000000", "0"], "mariadb": ["'0000-00-00 00:00:00'"], "postgres": ["'0001-01-01'"]}
+
+
+@pytest.mark.parametrize("written", BY_HAND[settings.DATABASE])
+@pytest.mark.parametrize("column", ["next_refresh_at", "obtained_at"])
+def test_what_is_no_moment_stops_nobody(connect, column, written):
+    """Somebody's own SQL, to make a row due: each run ended with a traceback."""
+    odd, _ada = connect("odd"), connect("ada")
+    with connection.cursor() as cursor:
+        if settings.DATABASE == "mariadb":
+            cursor.execute("SET SESSION sql_mode = ''")
+        table = "thanksio_connect_connectiontokens"
+        cursor.execute(f"UPDATE {table} SET {column} = {written} WHERE connection_id = %s", [odd.pk])
+        if settings.DATABASE == "mariadb":
+            cursor.execute("SET SESSION sql_mode = DEFAULT")
+    call_command("thanksio_status", stdout=io.StringIO())
+    assert run()[0]["refreshed"] == 2
