@@ -13,7 +13,7 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 
 from tests.integration.flows.fleet import KINDS, SIZE, SLOW_SECONDS, counts, run
-from thanksio_connect.models import ConnectionTokens
+from thanksio_connect.models import ConnectionTokens, Sweep
 
 FAST = ("--rate", "6000")
 FEW = {"slow": 1, "revoked": 2}  # thanks.io, or the second look at a verdict, takes seconds for each
@@ -144,6 +144,19 @@ def test_what_is_not_due_is_renewed_in_turns(fleet, option):
         run(*FAST, *option, "--limit", "2")
         assert some.renewed() == expected
     assert some.posts() == 8
+
+
+@pytest.mark.parametrize("workers", ["1", "4"])
+def test_a_time_budget_that_is_used_up_is_no_interruption(fleet, workers):
+    """cron's line with --time-budget ended with 1 and "The run was interrupted" whenever there was more to do."""
+    some = fleet(12)
+    summary, status = run("--rate", "120", "--time-budget", "2s", "--workers", workers)
+    assert (summary["stopped_by"], summary["note"], status) == ("time_budget", "", 0)
+    assert 0 < some.renewed() < 12
+    Sweep.objects.update(requests_until=timezone.now() + timedelta(minutes=10))  # others have taken all turns
+    summary, status = run("--time-budget", "2s", "--workers", workers)
+    assert (summary["stopped_by"], status) == ("time_budget", 1)
+    assert summary["note"] == "Nothing of what is due was renewed. The next run goes on with the rest."
 
 
 def test_all_begins_with_what_is_due(fleet):
