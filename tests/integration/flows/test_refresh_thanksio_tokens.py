@@ -63,7 +63,8 @@ def command(database, thanksio) -> Command:
     [
         (["--workers", "0"], "no whole number above 0"),
         (["--workers", "100000"], "more than 64"),
-        (["--rate", "0"], "no number above 0"),
+        (["--rate", "0"], "no number from 1 on"),
+        (["--rate", "0.000001"], "no number from 1 on"),  # the next turn would have been two years later, for all
         (["--time-budget", "banana"], "write 90s, 30m, 12h"),
         (["--within", "-1d"], "--within"),
         (["--within=-1d"], "write 90s, 30m, 12h"),
