@@ -189,6 +189,23 @@ class TestTable:
             cursor.execute("SELECT COUNT(*) FROM old_tokens")
             assert cursor.fetchone() == (6,)
 
+    def test_seconds_in_a_numeric_column(self):
+        """PostgreSQL and MariaDB give a Decimal."""
+        with connection.cursor() as cursor:
+            cursor.execute("DROP TABLE old_tokens")
+            cursor.execute(
+                "CREATE TABLE old_tokens (owner varchar(99), access varchar(99), refresh varchar(99), "
+                "until numeric(14, 3))"
+            )
+        user("dora")  # MariaDB commits at a new table
+        self.fill(("dora@shop.example", "a1", "r1", "2051313845.5"))
+        assert "imported 1" in run(*self.OPTIONS)
+        assert stored("dora")[2] == datetime.fromtimestamp(2051313845.5, UTC)
+
+    def test_a_user_column_that_is_not_there_is_a_sentence_for_each_row(self):
+        self.fill(("alice@shop.example", "a1", "r1", None))
+        assert "row 1 of old_tokens: it names no user." in run(*self.OPTIONS, "--user-column", "", status=1)
+
     def test_pages_of_rows(self):
         people = [user(f"user{number}") for number in range(600)]
         self.fill(*[(each.email, f"a-{each.pk}", "r", None) for each in people])

@@ -62,7 +62,7 @@ TABLE = [
     (REFRESH, 400, {"error": "invalid_client"}, ThanksIOConfigurationError, "invalid_client"),
     (REFRESH, 401, {"error": "unauthorized_client"}, ThanksIOConfigurationError, "unauthorized_client"),
     (REFRESH, 400, {"error": "unsupported_grant_type"}, ThanksIOConfigurationError, "unsupported_grant_type"),
-    (REFRESH, 400, {"error": "invalid_scope"}, ThanksIOConfigurationError, "invalid_scope"),
+    (CODE, 400, {"error": "invalid_scope"}, ThanksIOConfigurationError, "invalid_scope"),
     (CODE, 401, {"error": "invalid_client"}, ThanksIOConfigurationError, "invalid_client"),
     (CODE, 400, league8(V8_BAD, "Invalid redirect URI"), ThanksIOConfigurationError, "redirect_uri_mismatch"),
     (CODE, 400, league9("Invalid redirect URI"), ThanksIOConfigurationError, "redirect_uri_mismatch"),
@@ -79,6 +79,8 @@ TABLE = [
     (CODE, 400, league8(V8_BAD, "Check the `code` parameter"), InvalidGrant, "invalid_grant"),
     (CODE, 400, league9("Failed to verify `code_verifier`."), InvalidGrant, "invalid_grant"),
     (CODE, 400, league8(V8_BAD, "Check the `code_verifier` parameter"), InvalidTokenResponse, "invalid_request"),
+    # A scope of this grant alone: the request named none.
+    (REFRESH, 400, {"error": "invalid_scope"}, InvalidTokenResponse, "invalid_scope"),
     # Not an answer of the token endpoint.
     (REFRESH, 401, {"message": "Unauthenticated."}, InvalidTokenResponse, "http_401"),
     (REFRESH, 400, {"error": PROVIDER_TEXT}, InvalidTokenResponse, "http_400"),

@@ -24,8 +24,13 @@ from .transport import Response, load_json, parse_retry_after
 
 Grant = Literal["authorization_code", "refresh_token"]
 
-_CONFIGURATION_CODES = {"invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope"}
-_KNOWN_CODES = _CONFIGURATION_CODES | {"invalid_grant", "invalid_request", "access_denied"}
+_CLIENT_CODES = {"invalid_client", "unauthorized_client", "unsupported_grant_type"}
+# A renewal asks for no scope: one that is refused there is that grant's alone, such as one that thanks.io gave up.
+_CONFIGURATION_CODES: dict[Grant, set[str]] = {
+    "authorization_code": _CLIENT_CODES | {"invalid_scope"},
+    "refresh_token": _CLIENT_CODES,
+}
+_KNOWN_CODES = _CLIENT_CODES | {"invalid_scope", "invalid_grant", "invalid_request", "access_denied"}
 _DEAD_REFRESH_TOKEN = ("refresh token is invalid", "token has been revoked", "token has expired")
 _DEAD_CODE = (
     "authorization code has been revoked",
@@ -91,7 +96,7 @@ def _judge_error(body: dict[str, Any], grant: Grant, status: int, response: Resp
         return told
     if code == "invalid_request" and any(phrase in text for phrase in _CLIENT_PARAMETERS):
         code = "invalid_client"
-    if code in _CONFIGURATION_CODES:
+    if code in _CONFIGURATION_CODES[grant]:
         return ThanksIOConfigurationError(
             f"thanks.io refuses this site's OAuth client ({code}). Check THANKSIO_CLIENT_ID, "
             "THANKSIO_CLIENT_SECRET, THANKSIO_SCOPES and the redirect URI that is registered for the client.",

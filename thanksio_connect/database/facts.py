@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db import DatabaseError, InterfaceError, ProgrammingError, connections, transaction
+from django.db import DatabaseError, InterfaceError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 try:
@@ -247,11 +247,18 @@ def is_lock_error(error: BaseException) -> bool:
 
 
 def is_old_schema(error: BaseException) -> bool:
-    """Whether a table or a column is missing. SQLite has no code for that, and MariaDB's driver two kinds of error."""
-    if isinstance(error, ProgrammingError):
-        return True
+    """Whether a table or a column is missing. SQLite has no code for that.
+
+    Not by the class: PostgreSQL's drivers make the same of a right that is missing, and of what a trigger raises.
+    """
     sqlite_says = ("no such table", "no such column", "has no column")
-    return _code(error.__cause__) in {1054, 1146} or any(text in str(error) for text in sqlite_says)
+    missing = {"42P01", "42703", "3F000", 1054, 1146}
+    return _code(error.__cause__) in missing or any(text in str(error) for text in sqlite_says)
+
+
+def is_raised_by_a_trigger(error: BaseException) -> bool:
+    """Whether the project's own rule on the table refuses the write: PostgreSQL's RAISE, MariaDB's SIGNAL."""
+    return _code(error.__cause__) in {"P0001", 1644}
 
 
 def is_conflict(error: BaseException) -> bool:

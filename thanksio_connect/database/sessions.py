@@ -165,7 +165,7 @@ def _is_permanent(error: Exception, budget_seconds: float, *, on_callers: bool) 
     A table that the caller's session does not find may be one that a prepared session finds. Where it is missing
     altogether, only a store waits for it: a migration may be under way, and the pair is all there is.
     """
-    if isinstance(error, _PERMANENT):
+    if isinstance(error, _PERMANENT) or facts.is_raised_by_a_trigger(error):
         return True
     if isinstance(error, ProgrammingError):
         return not on_callers

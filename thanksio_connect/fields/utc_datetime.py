@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -46,12 +47,13 @@ class UTCDateTimeField(DateTimeField):  # type: ignore[type-arg]
         return self.get_lookup(lookup_name) and None
 
     def from_db_value(self, value: Any, *args: object) -> datetime | None:
-        """Return an aware datetime."""
+        """Return an aware datetime; None for what is no moment, as SQLite takes it from somebody's own SQL."""
         if isinstance(value, str):
-            value = datetime.fromisoformat(value)
-        if value is None or value.tzinfo is not None:
-            return value  # type: ignore[no-any-return]
-        return value.replace(tzinfo=UTC)  # type: ignore[no-any-return]
+            with suppress(ValueError):
+                value = datetime.fromisoformat(value)
+        if not isinstance(value, datetime):
+            return None
+        return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
 
     def to_python(self, value: Any) -> Any:
         """Take a naive value for one in the project's time zone, as Django does."""

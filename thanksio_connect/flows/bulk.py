@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from datetime import timedelta
 
-from django.db import DatabaseError, InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError
 
 from ..client.deadline import now
 from ..conf import app_settings, oauth_config
@@ -25,7 +26,7 @@ from .outcome import Handled, Outcome, Summary
 from .pace import TICK_SECONDS, Pace
 from .renew_row import renew_row
 from .selection import PAGE_SIZE, Selection, some_rows
-from .suspicion import Reason, Suspicion, invisible_rows_error, no_key_fits_error, reason_of
+from .suspicion import Reason, Suspicion, database_error, invisible_rows_error, no_key_fits_error, reason_of
 from .sweep import Tenure
 
 # thanks.io asked to wait and did not say how long: one turn, doubling while it goes on.
@@ -71,7 +72,7 @@ class BulkRefresh:
         self._sent = 0
         self._busy = 0  # in the thread that calls
         self._wait_seconds = self.pace.interval_seconds
-        self._by_chance: set[str] = set()
+        self._asked: set[str] = set()  # by chance, or in vain and still due
         self._gone: list[str] = []
         self._last_failure = Outcome.TRANSIENT
         self._has_seen_all = False
@@ -89,11 +90,8 @@ class BulkRefresh:
             self._tenure.begin()
         try:
             self.summary.remaining = self.selection.count()
-            try:
+            with self._crew or nullcontext():
                 self._sweep()
-            finally:
-                if self._crew is not None:
-                    self._crew.close()
             self._look_at_the_end()
             if self._tenure.is_held:
                 delete_old_events()
@@ -119,7 +117,7 @@ class BulkRefresh:
         for tokens in self._rows():
             if not self._may_go_on():
                 return
-            if tokens.pk in self._by_chance:
+            if tokens.pk in self._asked:
                 continue
             if not self.pace.wait():
                 return
@@ -165,9 +163,11 @@ class BulkRefresh:
         refreshed, answers = self.summary.refreshed, 0
         outcome = self._last_failure
         for tokens in some_rows(ROWS_DRAWN):
+            if tokens.pk in self._asked:
+                continue
             if not self.pace.wait():
                 return
-            self._by_chance.add(tokens.pk)
+            self._asked.add(tokens.pk)
             is_due = self.selection.keys is None and not self.selection.is_early(tokens)
             if (came := self._handle_here(tokens, is_extra=not is_due)) is not None and came.is_failure:
                 outcome, answers = came, answers + 1
@@ -202,6 +202,8 @@ class BulkRefresh:
         outcome = handled.outcome
         if outcome is Outcome.GONE and len(self._gone) < PAGE_SIZE:
             self._gone.append(tokens.pk)
+        if outcome is Outcome.DATABASE and len(self._asked) < PAGE_SIZE:
+            self._asked.add(tokens.pk)
         if not outcome.was_sent:
             self.pace.return_turn()
         self.on_row(tokens, handled)
@@ -230,9 +232,8 @@ class BulkRefresh:
             self._subtract_one()
         if no_key_fits and not self.selection.users:
             self._halt_because(no_key_fits_error())
-        if self.suspicion.database_is_unusable:
-            self._error = self._error or OperationalError("no row could be read or written")
-            self._halt("database")
+        if self.suspicion.loses_pairs:
+            self._halt_because(database_error())
 
     def _subtract_one(self) -> None:
         with self._lock:
@@ -257,7 +258,7 @@ class BulkRefresh:
             self._halt(reason)
         elif reason is not None:
             self._error = self._error or reason
-            self._halt("configuration")
+            self._halt("configuration" if isinstance(reason, ThanksIOConfigurationError) else "database")
 
     def _look_at_the_end(self) -> None:
         """Say why it stopped. Rows that workers don't see, and this thread does, were not disconnected."""

@@ -6,12 +6,12 @@ import threading
 from collections.abc import Callable
 from contextvars import copy_context
 from queue import SimpleQueue
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
 from django.db import connections, router
 
 from ..conf import app_settings
-from ..database import facts
+from ..database import facts, sessions
 from ..models import ConnectionTokens
 
 T = TypeVar("T")
@@ -67,12 +67,17 @@ class Crew(Generic[T]):
                 self._threads[-1].start()
         self._jobs.put(job)
 
-    def close(self) -> None:
-        """Wait for what is under way."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        """Wait for what is under way. Raises what one raised that nobody foresaw, the last one, too."""
         for _thread in self._threads:
             self._jobs.put(None)
         for thread in self._threads:
             thread.join()
+        if error is None:
+            self.raise_error()
 
     def _work(self) -> None:
         alias = router.db_for_write(ConnectionTokens)
@@ -82,7 +87,8 @@ class Crew(Generic[T]):
             while (job := self._jobs.get()) is not None:
                 try:
                     if not is_prepared and (prepare := app_settings.prepare_session) is not None:
-                        prepare(connections[alias])
+                        with sessions.translated():
+                            prepare(connections[alias])
                     is_prepared = not has_pool
                     self._handle(job)
                 except BaseException as error:  # noqa: BLE001 - the main thread raises it

@@ -118,6 +118,11 @@ DIAGNOSES: dict[str, Diagnosis] = {
         _("thanks.io refused the request."),
         _ASK_THE_DOCTOR,
     ),
+    "invalid_scope": Diagnosis(
+        _("Request refused"),
+        _("thanks.io refused the request."),
+        _ASK_THE_OWNER,
+    ),
     "unexpected_error": Diagnosis(
         _("Error on this site"),
         _("This site's own software failed while thanks.io was asked."),

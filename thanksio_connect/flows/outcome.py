@@ -31,8 +31,8 @@ class Outcome(StrEnum):
 
     @property
     def is_failure(self) -> bool:
-        """Whether thanks.io was asked, and the row was not renewed."""
-        return self.was_sent and self is not Outcome.REFRESHED
+        """Whether the row was not renewed for a reason that may be everybody's: thanks.io's, or the database's."""
+        return self is Outcome.DATABASE or (self.was_sent and self is not Outcome.REFRESHED)
 
     @property
     def is_unhappy(self) -> bool:

@@ -47,6 +47,7 @@ class Pace:
         self._tick = tick
         self._lock = threading.Lock()
         self._turns: deque[float] = deque()
+        self._is_late = False  # the next turn comes after the run's time is up
         self._held_until = 0.0
         self._looked_at = 0.0
         self._taken_at = 0.0
@@ -54,7 +55,7 @@ class Pace:
     @property
     def is_over(self) -> bool:
         """Whether the run's time is up, or will be before anybody may send again."""
-        return self.is_held or (self._ends is not None and max(now(), self._held_until) >= self._ends)
+        return self._is_late or self.is_held or (self._ends is not None and max(now(), self._held_until) >= self._ends)
 
     @property
     def is_held(self) -> bool:
@@ -66,6 +67,7 @@ class Pace:
         while not self._stop.is_set() and not self.is_over:
             turn = self._next_turn()
             if self._ends is not None and turn >= self._ends:
+                self._is_late = True
                 return False
             left = max(turn, self._held_until, self._taken_at + CLOSEST * self.interval_seconds) - now()
             if left <= 0 and not self._must_wait():

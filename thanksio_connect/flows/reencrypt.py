@@ -5,18 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django.db import router
+from django.db.models import QuerySet
 
 from ..exceptions import TokenUndecryptable
 from ..fields import LazySecret
 from ..models import ConnectionTokens
 
 PAGE_SIZE = 200
+TRIES = 5
 _COLUMNS = ("access_token", "refresh_token", "webhook_token")
 
 
 @dataclass
 class Summary:
-    """Rows by outcome; ``changed_meanwhile`` ones were just written by somebody else, under the newest key."""
+    """Rows by outcome; ``changed_meanwhile`` ones were removed by somebody else, or written again and again."""
 
     reencrypted: int = 0
     undecryptable: int = 0
@@ -32,15 +34,28 @@ def reencrypt_all() -> Summary:
         last = page[-1].pk
         for tokens in page:
             try:
-                fresh = {name: _reencrypted(getattr(tokens, name)) for name in _COLUMNS}
+                written = _reencrypt(rows, tokens)
             except TokenUndecryptable:
                 summary.undecryptable += 1
-                continue
-            # The version stays: a renewal in flight must still find it when it stores its pair.
-            written = rows.filter(pk=tokens.pk, version=tokens.version).update(**fresh)
-            summary.reencrypted += written
-            summary.changed_meanwhile += 1 - written
+            else:
+                summary.reencrypted += written
+                summary.changed_meanwhile += not written
     return summary
+
+
+def _reencrypt(rows: QuerySet[ConnectionTokens], tokens: ConnectionTokens | None) -> bool:
+    """Return whether the row was written. Who writes it meanwhile leaves a part of it under its old key: once more."""
+    for _try in range(TRIES):
+        if tokens is None:
+            return False  # disconnected
+        fresh = {name: _reencrypted(getattr(tokens, name)) for name in _COLUMNS}
+        # The version stays: a renewal in flight must still find it when it stores its pair. It says nothing of the
+        # address for webhooks.
+        unchanged = {"version": tokens.version, "webhook_digest": tokens.webhook_digest}
+        if rows.filter(pk=tokens.pk, **unchanged).update(**fresh):
+            return True
+        tokens = rows.filter(connection_id=tokens.connection_id).first()  # by a reconnect it got another key
+    return False
 
 
 def _reencrypted(value: str) -> str:

@@ -6,8 +6,9 @@ import random
 import time
 from typing import Any
 
-from django.db import DatabaseError, InterfaceError, ProgrammingError
+from django.db import DatabaseError, InterfaceError
 
+from ..database import facts
 from ..exceptions import (
     NotConnected,
     ReconnectRequired,
@@ -37,9 +38,9 @@ def renew_row(tokens: ConnectionTokens, *, force: bool = False) -> Handled:
         try:
             outcome, code = _renew_row(tokens, force=force)
             return Handled(outcome, code, is_repeated=was_failing)
-        except ProgrammingError:  # no such table on this session's search path
-            return Handled(Outcome.GONE)
         except (DatabaseError, InterfaceError) as error:
+            if facts.is_old_schema(error):  # no such table on this session's search path
+                return Handled(Outcome.GONE)
             code = type(error).__name__
             if LOST_NOTE in getattr(error, "__notes__", ()):
                 return Handled(Outcome.LOST, code)

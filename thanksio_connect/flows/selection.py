@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from django.db import router
@@ -18,6 +18,8 @@ from ..refresh.token_row import Status, new_id
 
 T = TypeVar("T")
 PAGE_SIZE = 200
+# What a time that somebody wrote by hand may be read as: SQLite takes any text, and MariaDB's zero date is none.
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 Page = list[ConnectionTokens]
 Rows = Callable[[str], QuerySet[ConnectionTokens]]
 
@@ -134,6 +136,7 @@ def _read_rows(step: Callable[[str], Page]) -> Page:
     alias, rows = router.db_for_write(ConnectionTokens), read(step)
     for tokens in rows:
         tokens._state.db = tokens.connection._state.db = alias
+        tokens.next_refresh_at = tokens.next_refresh_at or LONG_AGO
     return rows
 
 

@@ -7,6 +7,7 @@ from django.db import DatabaseError, InterfaceError, router
 from ..conf import app_settings
 from ..database import facts, sessions
 from ..database.moments import DatabaseMoment
+from ..exceptions import ThanksIOConfigurationError
 from ..models import SentOrder
 from ..records import record
 
@@ -16,14 +17,14 @@ _BATCH_SIZE, _BATCHES = 500, 20
 
 
 def forget_sent_orders() -> int:
-    """Remove what was sent more than ``THANKSIO_SENT_ORDERS_KEPT_DAYS`` ago. Returns how many; never raises for it.
+    """Remove what was sent more than ``THANKSIO_SENT_ORDERS_KEPT_DAYS`` ago. Returns how many.
 
-    Raises ThanksIOConfigurationError for a malformed setting.
+    Never raises for it, nor for a malformed setting: renewals are not to depend on it.
     """
     alias = router.db_for_write(SentOrder)
-    oldest = DatabaseMoment(-app_settings.sent_orders_kept_days * _DAY_SECONDS)
 
     def step(using: str) -> int:
+        oldest = DatabaseMoment(-app_settings.sent_orders_kept_days * _DAY_SECONDS)
         rows = SentOrder._base_manager.using(using)
         old = rows.filter(state=SentOrder.State.SENT, sent_at__lt=oldest).order_by("sent_at")
         keys = list(old.values_list("pk", flat=True)[:_BATCH_SIZE])
@@ -36,7 +37,7 @@ def forget_sent_orders() -> int:
             forgotten += count
             if count < _BATCH_SIZE:
                 break
-    except (DatabaseError, InterfaceError) as error:
+    except (DatabaseError, InterfaceError, ThanksIOConfigurationError) as error:
         record("send_once.not_forgotten", code=type(error).__name__)
     if forgotten:
         record("send_once.forgotten", count=forgotten)

@@ -6,6 +6,8 @@ the rows in their order; it is stopped when rows that were drawn by chance fail,
 
 from __future__ import annotations
 
+from django.db import OperationalError
+
 from ..exceptions import ThanksIOConfigurationError, TokenUndecryptable
 from ..models import ConnectionTokens
 from .outcome import Outcome, Summary
@@ -15,7 +17,7 @@ from .selection import some_rows
 IN_A_ROW = 3
 KEY_SAMPLE_SIZE = 200
 
-Reason = ThanksIOConfigurationError | str
+Reason = ThanksIOConfigurationError | OperationalError | str
 
 
 class Suspicion:
@@ -25,25 +27,25 @@ class Suspicion:
         self._patience = IN_A_ROW
         self._failures = 0
         self._undecryptable = 0
-        self._unusable = 0
+        self._lost = 0
         self._key_fits = False
 
     def note(self, outcome: Outcome) -> None:
         """Take account of one row."""
         if outcome is Outcome.REFRESHED:
-            self._failures = self._unusable = 0
+            self._failures = self._lost = 0
             self._key_fits = True
-        elif outcome in (Outcome.DATABASE, Outcome.LOST):
-            self._unusable += 1
+        elif outcome is Outcome.LOST:
+            self._lost += 1
         elif outcome is Outcome.UNDECRYPTABLE:
             self._undecryptable += 1
         elif outcome.is_failure:
             self._failures += 1
 
     @property
-    def database_is_unusable(self) -> bool:
-        """Whether no row could be read or written for a while."""
-        return self._unusable >= IN_A_ROW
+    def loses_pairs(self) -> bool:
+        """Whether pair after pair could not be stored: each further one costs a customer the connection."""
+        return self._lost >= IN_A_ROW
 
     @property
     def is_raised(self) -> bool:
@@ -73,7 +75,7 @@ def _key_fits(tokens: ConnectionTokens) -> bool:
 
 
 def reason_of(outcome: Outcome, summary: Summary, *, were_others_asked: bool) -> Reason | None:
-    """Return why the sweep stops when rows fail like this: an error of the configuration, or a word for the summary.
+    """Return why the sweep stops when rows fail like this: an error to raise, or a word for the summary.
 
     None: it goes on. Without others to ask, a few rows alone don't speak for the provider or for other grants.
     """
@@ -97,7 +99,14 @@ def reason_of(outcome: Outcome, summary: Summary, *, were_others_asked: bool) ->
             "those that the users connected with. The connections that were tried need their owners.",
             code="all_refused",
         )
+    if outcome is Outcome.DATABASE:
+        return database_error()
     return "throttled" if outcome is Outcome.THROTTLED else "unavailable"
+
+
+def database_error() -> OperationalError:
+    """The database takes nothing from anybody."""
+    return OperationalError("no row could be read or written")
 
 
 def no_key_fits_error() -> ThanksIOConfigurationError:

@@ -39,7 +39,7 @@ def workers(text: str) -> int:
 
 
 def rate(text: str) -> float:
-    """Requests a minute, above zero."""
-    if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", text) or float(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+    """Requests a minute, 1 or more: the turn that a slower run reserves would keep everybody waiting after it."""
+    if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", text) or float(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
     return float(text)

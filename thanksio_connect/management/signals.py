@@ -1,4 +1,7 @@
-"""Ctrl-C and SIGTERM during a sweep: the first finishes what is in flight, the second warns, the third is obeyed."""
+"""Ctrl-C and SIGTERM during a sweep: the first finishes what is in flight, the second warns, the third is obeyed.
+
+A terminal that hangs up is as the first.
+"""
 
 from __future__ import annotations
 
@@ -27,15 +30,18 @@ def stopping_on_signals(
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    hang_up = _hang_up()
+    numbers = {signal.SIGINT, signal.SIGTERM} | hang_up
     previous = {number: signal.getsignal(number) for number in numbers}
     seconds = transport_config().total_deadline_seconds
     heard = 0
 
     def handle(number: int, frame: Any) -> None:
         nonlocal heard
-        heard += 1
         stop.set()
+        if number in hang_up:
+            return  # nobody's impatience: shells send it more than once, and nobody reads
+        heard += 1
         if heard >= 3:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
@@ -51,6 +57,12 @@ def stopping_on_signals(
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def _hang_up() -> set[signal.Signals]:
+    """The signal of a terminal that hangs up; none under ``nohup``, where the run outlives its terminal."""
+    number = getattr(signal, "SIGHUP", None)  # Windows has none
+    return set() if number is None or signal.getsignal(number) is signal.SIG_IGN else {number}
 
 
 def _first(count: int, seconds: float) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import Group
-from django.db import DatabaseError, OperationalError, connection, connections, transaction
+from django.db import DatabaseError, OperationalError, ProgrammingError, connection, connections, transaction
 from django.test import TestCase
 
 from tests.integration.refresh import databases
@@ -388,6 +388,22 @@ def test_a_column_that_is_missing_is_an_old_schema(database, sql):
     with pytest.raises(DatabaseError) as caught, connection.cursor() as cursor:
         cursor.execute(sql.format(TOKEN_TABLE))
     assert facts.is_old_schema(caught.value)
+
+
+@postgres_only
+@pytest.mark.parametrize("code", ["P0001", "42501"], ids=["raised", "no right"])
+def test_what_else_postgresql_calls_a_programming_error_is_no_old_schema(database, code):
+    with pytest.raises(ProgrammingError) as caught, connection.cursor() as cursor:
+        cursor.execute(f"DO $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '{code}'; END $$")
+    assert not facts.is_old_schema(caught.value)
+    assert facts.is_raised_by_a_trigger(caught.value) == (code == "P0001")
+
+
+@mariadb_only
+def test_what_a_trigger_signals_is_told_by_its_code(database):
+    with pytest.raises(OperationalError) as caught, connection.cursor() as cursor:
+        cursor.execute("SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'no'")
+    assert facts.is_raised_by_a_trigger(caught.value)
 
 
 def test_no_other_module_of_the_engine_uses_a_private_name_of_djangos():

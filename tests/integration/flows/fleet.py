@@ -22,7 +22,17 @@ from thanksio_connect.testing.records import RequestRecord
 
 # How many rows there are where size matters.
 SIZE = int(os.environ.get("THANKSIO_TEST_FLEET", "100"))
-KINDS = ("other_client", "lost_key", "no_refresh_token", "revoked", "locked", "throttled", "slow", "unreadable")
+KINDS = (
+    "other_client",
+    "lost_key",
+    "no_refresh_token",
+    "revoked",
+    "locked",
+    "throttled",
+    "slow",
+    "unreadable",
+    "scope",
+)
 SLOW_SECONDS = 2.5
 LOCKER = "fleet_locker"
 
@@ -68,6 +78,7 @@ class Fleet:
             "unreadable": {"refuse": "undecryptable"},
             "throttled": {"status": 429},
             "slow": {"delay": SLOW_SECONDS},
+            "scope": {"status": 400, "body": {"error": "invalid_scope"}},  # thanks.io gave up one that the grant has
         }
         if kind in faults:
             self._faults[grant.id] = Fault(times=None, **faults[kind])

@@ -13,10 +13,12 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from thanksio_connect.fields import utc_now
+from thanksio_connect.flows import reencrypt
 from thanksio_connect.flows.bulk import BulkRefresh
 from thanksio_connect.flows.selection import Selection
 from thanksio_connect.models import ConnectionTokens, ThanksIOConnection
 from thanksio_connect.testing import FakeThanksIO
+from thanksio_connect.webhooks.address import address_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -247,9 +249,61 @@ def test_reencrypt_keeps_what_no_key_fits(connect, settings):
     assert caught.value.returncode == 1
 
 
+def test_reencrypt_keeps_an_address_for_webhooks_that_was_made_meanwhile(connect, monkeypatch):
+    """thanks.io knew of an address that the row had no token of any more: the next registration made another one."""
+    made, reencrypted = [], reencrypt._reencrypted
+    tokens = connect("ada").tokens
+
+    def meanwhile(value):
+        if not made:
+            made.append(address_of(tokens))
+        return reencrypted(value)
+
+    monkeypatch.setattr(reencrypt, "_reencrypted", meanwhile)
+    assert reencrypt.reencrypt_all().reencrypted == 1
+    assert address_of(tokens).token == made[0].token
+
+
+def test_reencrypt_leaves_no_part_of_a_row_that_is_renewed_meanwhile_under_the_old_key(connect, settings, monkeypatch):
+    """A renewal writes the pair alone: after the old key was dropped, the address for webhooks was lost."""
+    old, new = settings.FIELD_ENCRYPTION_KEY, Fernet.generate_key().decode()
+    connection = connect("ada")
+    address, reencrypted, renewed = address_of(connection.tokens), reencrypt._reencrypted, []
+    settings.FIELD_ENCRYPTION_KEY = [new, old]
+
+    def meanwhile(value):
+        if not renewed:
+            renewed.append(connection.refresh(force=True))
+        return reencrypted(value)
+
+    monkeypatch.setattr(reencrypt, "_reencrypted", meanwhile)
+    assert reencrypt.reencrypt_all().reencrypted == 1
+    settings.FIELD_ENCRYPTION_KEY = new
+    assert address_of(connection.tokens).token == address.token
+
+
 @pytest.mark.skipif(settings.DATABASE != "sqlite", reason="needs SQLite, which compares times as text")
 def test_a_time_written_by_hand_does_not_select_its_row_for_ever(connect):
     connect("due")
     with connection.cursor() as cursor:
         cursor.execute("UPDATE thanksio_connect_connectiontokens SET next_refresh_at = '2020-01-01 00:00:00+00:00'")
     assert len(list(islice(Selection().pages(), 3))) == 1
+
+
+BY_HAND = {"sqlite": ["''", "1700000000", "0"], "mariadb": ["'0000-00-00 00:00:00'"], "postgres": ["'0001-01-01'"]}
+
+
+@pytest.mark.parametrize("written", BY_HAND[settings.DATABASE])
+@pytest.mark.parametrize("column", ["next_refresh_at", "obtained_at"])
+def test_what_is_no_moment_stops_nobody(connect, column, written):
+    """Somebody's own SQL, to make a row due: each run ended with a traceback."""
+    odd, _ada = connect("odd"), connect("ada")
+    with connection.cursor() as cursor:
+        if settings.DATABASE == "mariadb":
+            cursor.execute("SET SESSION sql_mode = ''")
+        table = "thanksio_connect_connectiontokens"
+        cursor.execute(f"UPDATE {table} SET {column} = {written} WHERE connection_id = %s", [odd.pk])
+        if settings.DATABASE == "mariadb":
+            cursor.execute("SET SESSION sql_mode = DEFAULT")
+    call_command("thanksio_status", stdout=io.StringIO())
+    assert run()[0]["refreshed"] == 2

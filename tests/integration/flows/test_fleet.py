@@ -13,7 +13,7 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 
 from tests.integration.flows.fleet import KINDS, SIZE, SLOW_SECONDS, counts, run
-from thanksio_connect.models import ConnectionTokens
+from thanksio_connect.models import ConnectionTokens, Sweep
 
 FAST = ("--rate", "6000")
 FEW = {"slow": 1, "revoked": 2}  # thanks.io, or the second look at a verdict, takes seconds for each
@@ -31,7 +31,7 @@ def test_one_run_renews_all_that_can_be_renewed(fleet, kind, workers):
     some = fleet(12, **{kind: FEW.get(kind, 5)})
     summary, status = run(*FAST, *workers)
     assert some.renewed() == 12
-    assert status == (0 if kind in ("locked", "no_refresh_token", "throttled", "slow") else 1)
+    assert status == (0 if kind in ("locked", "no_refresh_token", "throttled", "slow", "scope") else 1)
     assert summary["remaining"] == 0
 
 
@@ -49,6 +49,79 @@ def test_rows_for_which_nothing_is_sent_cost_no_time_and_no_place(fleet, kind):
     some = fleet(10, **{kind: 40})
     run("--rate", "600", "--limit", "10", "--time-budget", "9s")  # 50 turns would take 5 seconds
     assert (some.renewed(), some.posts()) == (10, 10)
+
+
+def refuse_writes(condition):
+    """A rule of the project's own on our table: a trigger that raises."""
+    table = ConnectionTokens._meta.db_table
+    sql = {
+        "sqlite": [
+            f"CREATE TRIGGER host_rule BEFORE UPDATE ON {table} WHEN {condition} BEGIN SELECT RAISE(ABORT, 'no'); END"
+        ],
+        "mysql": [
+            f"CREATE TRIGGER host_rule BEFORE UPDATE ON {table} FOR EACH ROW "
+            f"IF {condition} THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'no'; END IF"
+        ],
+        "postgresql": [
+            "CREATE OR REPLACE FUNCTION host_rule() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE EXCEPTION 'no'; END $$",
+            f"CREATE TRIGGER host_rule BEFORE UPDATE ON {table} FOR EACH ROW WHEN ({condition}) "
+            "EXECUTE FUNCTION host_rule()",
+        ],
+    }
+    with connection.cursor() as cursor:
+        for each in sql[connection.vendor]:
+            cursor.execute(each)
+
+
+@pytest.fixture
+def host_rule(fleet):
+    yield refuse_writes
+    with connection.cursor() as cursor:
+        on_table = f" ON {ConnectionTokens._meta.db_table}" if connection.vendor == "postgresql" else ""
+        cursor.execute(f"DROP TRIGGER host_rule{on_table}")
+
+
+@pytest.mark.parametrize("workers", ["1", "4"])
+def test_rows_that_the_database_refuses_to_write_stop_nobody(fleet, host_rule, workers):
+    """Three of them, and every run ended there: as if the database were down, or on PostgreSQL as if they were gone."""
+    some = fleet(12, scope=5)
+    host_rule(" OR ".join(f"OLD.id = '{key}'" for key in some.poison["scope"]))
+    summary, status = run(*FAST, "--workers", workers)
+    assert (some.renewed(), summary["transient"], status) == (12, 5, 1)
+    assert {row["outcome"] for row in summary["not_renewed"]} == {"database"}
+
+
+def test_a_database_that_writes_no_row_at_all_is_2(fleet, host_rule):
+    some = fleet(12)
+    host_rule("OLD.version = 1")
+    summary, status = run(*FAST, "--workers", "1")
+    assert (summary["stopped_by"], status, some.posts()) == ("database", 2, 0)
+    assert summary["transient"] < 12
+
+
+def no_tenant(connection):
+    raise LookupError("no tenant")
+
+
+@pytest.mark.parametrize("size", [1, 30])
+def test_sessions_that_can_not_be_prepared_are_2(fleet, settings, size):
+    """The threads of the last rows failed when nobody looked any more: exit status 0, and nothing was renewed."""
+    fleet(size)
+    settings.THANKSIO_PREPARE_SESSION = f"{__name__}.no_tenant"
+    summary, status = run(*FAST, "--workers", "4")
+    assert (summary["stopped_by"], summary["refreshed"], status) == ("database", 0, 2)
+
+
+def test_what_nobody_foresaw_comes_out_of_the_last_row_too(fleet, monkeypatch):
+    fleet(1)
+
+    def renew_row(tokens, *, force):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("thanksio_connect.flows.bulk.renew_row", renew_row)
+    with pytest.raises(ZeroDivisionError):
+        run(*FAST, "--workers", "4")
 
 
 def test_a_limit_is_kept_by_any_number_of_workers(fleet):
@@ -71,6 +144,19 @@ def test_what_is_not_due_is_renewed_in_turns(fleet, option):
         run(*FAST, *option, "--limit", "2")
         assert some.renewed() == expected
     assert some.posts() == 8
+
+
+@pytest.mark.parametrize("workers", ["1", "4"])
+def test_a_time_budget_that_is_used_up_is_no_interruption(fleet, workers):
+    """cron's line with --time-budget ended with 1 and "The run was interrupted" whenever there was more to do."""
+    some = fleet(12)
+    summary, status = run("--rate", "120", "--time-budget", "2s", "--workers", workers)
+    assert (summary["stopped_by"], summary["note"], status) == ("time_budget", "", 0)
+    assert 0 < some.renewed() < 12
+    Sweep.objects.update(requests_until=timezone.now() + timedelta(minutes=10))  # others have taken all turns
+    summary, status = run("--time-budget", "2s", "--workers", workers)
+    assert (summary["stopped_by"], status) == ("time_budget", 1)
+    assert summary["note"] == "Nothing of what is due was renewed. The next run goes on with the rest."
 
 
 def test_all_begins_with_what_is_due(fleet):

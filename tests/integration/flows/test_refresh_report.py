@@ -327,6 +327,35 @@ def test_sigterm_while_nothing_is_in_flight(command, fleet, thanksio):
     assert (process.returncode, json.loads(out)["stopped_by"]) == (1, "interrupted")
 
 
+# The terminal hangs up
+
+
+def test_a_terminal_that_hangs_up_ends_the_run_and_costs_nobody_the_connection(command, fleet, thanksio):
+    some = fleet(5)
+    fault = thanksio.next_token(hold="after")
+    terminal = Terminal(command, 100, "--rate", "60", "--workers", "1")
+    fault.wait_reached(60)
+    os.close(terminal.ours)
+    for _time in range(3):  # shells hand it on to their jobs
+        time.sleep(0.1)
+        terminal.process.send_signal(signal.SIGHUP)
+    fault.release()
+    assert terminal.process.wait(60) == 1
+    assert (some.renewed(), some.posts()) == (1, 1)
+
+
+def test_with_nohup_the_run_outlives_its_terminal(command, fleet, thanksio):
+    some = fleet(3)
+    fault = thanksio.next_token(hold="after")
+    ignored = {"preexec_fn": lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)}
+    process = command.start("--rate", "6000", "--workers", "1", **ignored)
+    fault.wait_reached(60)
+    process.send_signal(signal.SIGHUP)
+    fault.release()
+    process.communicate(timeout=60)
+    assert (process.returncode, some.renewed()) == (0, 3)
+
+
 def read_line(process):
     """The next line of stderr that has words."""
     while not (line := process.stderr.readline().strip()):

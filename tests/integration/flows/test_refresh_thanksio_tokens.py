@@ -63,7 +63,8 @@ def command(database, thanksio) -> Command:
     [
         (["--workers", "0"], "no whole number above 0"),
         (["--workers", "100000"], "more than 64"),
-        (["--rate", "0"], "no number above 0"),
+        (["--rate", "0"], "no number from 1 on"),
+        (["--rate", "0.000001"], "no number from 1 on"),  # the next turn would have been two years later, for all
         (["--time-budget", "banana"], "write 90s, 30m, 12h"),
         (["--within", "-1d"], "--within"),
         (["--within=-1d"], "write 90s, 30m, 12h"),
@@ -144,6 +145,13 @@ def test_a_second_run_says_who_is_at_it(command, fleet):
     assert (status, str(os.getpid()) in out, some.posts()) == (0, True, 0)
     assert command.run("--user", "healthy-0", "--rate", "6000")[0] == 0
     assert some.renewed() == 1
+
+
+def test_verbosity_0_says_nothing_of_a_second_run(command, fleet):
+    """cron mails what is printed."""
+    fleet(1)
+    assert isinstance(SweepLease.take(), SweepLease)
+    assert command.run("-v", "0") == (0, "", "")
 
 
 def test_a_run_that_was_killed_is_replaced_within_a_minute(command, fleet, thanksio):

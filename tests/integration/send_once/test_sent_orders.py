@@ -72,6 +72,15 @@ class TestRetention:
             chunks.deal_out(lambda *_arguments: None)
         assert keys() == {"unknown"}
 
+    def test_a_malformed_setting_is_no_failure_of_the_sweep(self, connection, settings, caplog):
+        """All tokens were renewed, and the exit status was 2."""
+        settings.THANKSIO_SENT_ORDERS_KEPT_DAYS = "banana"
+        make_old(400)
+        call_command("refresh_thanksio_tokens", stdout=io.StringIO())
+        chunks.deal_out(lambda *_arguments: None)
+        assert keys() == {"sent", "unknown"}
+        assert "Old keys of send_once() stay (ThanksIOConfigurationError)." in caplog.text
+
     def test_a_database_that_fails_does_not_stop_the_sweep(self, connection, monkeypatch, caplog):
         from django.db import OperationalError
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any, Protocol
 
 from django.utils import timezone
@@ -53,11 +54,11 @@ def as_moment(value: Any) -> datetime | None:
         value = _from_text(value.strip())
     if isinstance(value, datetime):
         return value if timezone.is_aware(value) else timezone.make_aware(value, UTC)
-    if isinstance(value, bool | date) or not isinstance(value, int | float):
+    if isinstance(value, bool | date) or not isinstance(value, int | float | Decimal):  # a column NUMERIC
         raise ValueError
     if not math.isfinite(value) or not 0 <= value <= LATEST_TIMESTAMP:
         raise ValueError
-    return datetime.fromtimestamp(value, UTC)
+    return datetime.fromtimestamp(float(value), UTC)
 
 
 def _from_text(text: str) -> datetime | float:

@@ -46,7 +46,8 @@ class TableSource:
             tables = connection.introspection.table_names(cursor, include_views=True)
             if self.table not in tables:
                 raise SourceUnusable(_("There is no table %(table)s.") % {"table": self.table})
-            found = {each.name for each in connection.introspection.get_table_description(cursor, self.table)}
+            cursor.execute(f"SELECT * FROM {connection.ops.quote_name(self.table)} WHERE 1 = 0")  # noqa: S608 - one there is
+            found = {each[0] for each in cursor.description}
         missing = [name for name in names if name not in found]
         if missing:
             text = _("The table %(table)s has no column %(missing)s. It has: %(found)s.")
@@ -64,7 +65,7 @@ class TableSource:
         """Read whole, so that nothing stays open while the caller writes."""
         connection = self._connection()
         quoted = [connection.ops.quote_name(self.columns[field]) for field in fields]
-        order = [connection.ops.quote_name(self.columns["user"])]
+        order = [connection.ops.quote_name(self.columns["user"])] if self.columns.get("user") else []
         if self.columns.get("expires_at"):
             order.append(f"{connection.ops.quote_name(self.columns['expires_at'])} DESC")
         order += [each for each in quoted if each not in order]

@@ -168,7 +168,8 @@ class Command(BaseCommand):
             told = {**summary.as_dict(), **self.report.as_dict(), "dry_run": dry_run, "note": note}
             self._write(json.dumps(told))
         elif stopped_by == "swept elsewhere":
-            self._write(note)
+            if not self.is_silent:
+                self._write(note)
         elif dry_run:
             count = summary.remaining
             words = ngettext("%(count)d connection would be renewed.", "%(count)d connections would be renewed.", count)
