@@ -149,7 +149,9 @@ def test_a_staging_copy_with_another_key_sends_nothing_and_takes_nothing_away(si
 def test_a_key_that_leaked_is_changed_and_the_stolen_pairs_are_dead(site):
     new = Fernet.generate_key().decode()
     site.write_environment(f"{new},{site.key}")
-    assert site.manage("reencrypt_thanksio_tokens").stdout == "re-encrypted 2, undecryptable 0, changed meanwhile 0\n"
+    assert site.manage("reencrypt_thanksio_tokens").stdout == (
+        "re-encrypted 2, open authorizations 0, undecryptable 0, changed meanwhile 0, not written 0\n"
+    )
     site.write_environment(new)
     before = site.standin.count("refresh_token")
     assert site.manage("refresh_thanksio_tokens --all").returncode == 0

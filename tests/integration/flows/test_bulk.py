@@ -13,12 +13,10 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from thanksio_connect.fields import utc_now
-from thanksio_connect.flows import reencrypt
 from thanksio_connect.flows.bulk import BulkRefresh
 from thanksio_connect.flows.selection import Selection
 from thanksio_connect.models import ConnectionTokens, ThanksIOConnection
 from thanksio_connect.testing import FakeThanksIO
-from thanksio_connect.webhooks.address import address_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -226,60 +224,6 @@ def test_several_pages_are_each_handled_once(connect, thanksio, monkeypatch):
         connect(f"user{number}")
     assert BulkRefresh(Selection(), rate_per_minute=6000).run().refreshed == 5
     assert thanksio.count("refresh_token") == 5
-
-
-def test_reencrypt_moves_every_row_to_the_newest_key(connect, thanksio, settings):
-    connection = connect("a")
-    token = connection.get_access_token()
-    old, new = settings.FIELD_ENCRYPTION_KEY, Fernet.generate_key().decode()
-    settings.FIELD_ENCRYPTION_KEY = [new, old]
-    out = io.StringIO()
-    call_command("reencrypt_thanksio_tokens", stdout=out)
-    assert "re-encrypted 1, undecryptable 0" in out.getvalue()
-    settings.FIELD_ENCRYPTION_KEY = new
-    fresh = ConnectionTokens.objects.get()
-    assert (fresh.access_token.reveal(), fresh.version) == (token, 1)
-
-
-def test_reencrypt_keeps_what_no_key_fits(connect, settings):
-    connect("a")
-    settings.FIELD_ENCRYPTION_KEY = Fernet.generate_key().decode()
-    with pytest.raises(CommandError, match="they were kept") as caught:
-        call_command("reencrypt_thanksio_tokens", stdout=io.StringIO())
-    assert caught.value.returncode == 1
-
-
-def test_reencrypt_keeps_an_address_for_webhooks_that_was_made_meanwhile(connect, monkeypatch):
-    """thanks.io knew of an address that the row had no token of any more: the next registration made another one."""
-    made, reencrypted = [], reencrypt._reencrypted
-    tokens = connect("ada").tokens
-
-    def meanwhile(value):
-        if not made:
-            made.append(address_of(tokens))
-        return reencrypted(value)
-
-    monkeypatch.setattr(reencrypt, "_reencrypted", meanwhile)
-    assert reencrypt.reencrypt_all().reencrypted == 1
-    assert address_of(tokens).token == made[0].token
-
-
-def test_reencrypt_leaves_no_part_of_a_row_that_is_renewed_meanwhile_under_the_old_key(connect, settings, monkeypatch):
-    """A renewal writes the pair alone: after the old key was dropped, the address for webhooks was lost."""
-    old, new = settings.FIELD_ENCRYPTION_KEY, Fernet.generate_key().decode()
-    connection = connect("ada")
-    address, reencrypted, renewed = address_of(connection.tokens), reencrypt._reencrypted, []
-    settings.FIELD_ENCRYPTION_KEY = [new, old]
-
-    def meanwhile(value):
-        if not renewed:
-            renewed.append(connection.refresh(force=True))
-        return reencrypted(value)
-
-    monkeypatch.setattr(reencrypt, "_reencrypted", meanwhile)
-    assert reencrypt.reencrypt_all().reencrypted == 1
-    settings.FIELD_ENCRYPTION_KEY = new
-    assert address_of(connection.tokens).token == address.token
 
 
 @pytest.mark.skipif(settings.DATABASE != "sqlite", reason="needs SQLite, which compares times as text")

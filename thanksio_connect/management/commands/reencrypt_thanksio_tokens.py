@@ -12,11 +12,12 @@ from ..plain_command import PlainCommand
 
 
 class Command(PlainCommand):
-    """Exit status: 0 all well, 1 some tokens fit no key (they are kept as they are), 2 nothing could be done."""
+    """Exit status: 0 all well, 1 some rows are kept as they are (no key fits, or locked), 2 nothing could be done."""
 
     help = (
-        "Encrypts every stored thanks.io token anew under the first key of FIELD_ENCRYPTION_KEY. Afterwards, once "
-        "every server runs with the new list, the old keys can be removed. Safe to run at any time, and again."
+        "Encrypts every stored thanks.io token, and the code verifiers of open authorizations, anew under the first "
+        "key of FIELD_ENCRYPTION_KEY. Run it once every server has that key in front: then the old keys can be "
+        "removed. Safe to run at any time, and again."
     )
 
     def run(self, options: dict[str, Any]) -> None:
@@ -24,7 +25,10 @@ class Command(PlainCommand):
         encryption_keys()
         summary = reencrypt_all()
         self.say(
-            _("re-encrypted %(reencrypted)d, undecryptable %(undecryptable)d, changed meanwhile %(changed_meanwhile)d")
+            _(
+                "re-encrypted %(reencrypted)d, open authorizations %(verifiers)d, undecryptable %(undecryptable)d, "
+                "changed meanwhile %(changed_meanwhile)d, not written %(not_written)d"
+            )
             % vars(summary)
         )
         if summary.undecryptable:
@@ -32,3 +36,5 @@ class Command(PlainCommand):
                 _("Some tokens fit no key of FIELD_ENCRYPTION_KEY; they were kept. Add their key and run again."),
                 returncode=1,
             )
+        if summary.not_written:
+            self.fail(_("Some rows are locked, or may not be written. Keep the old key and run again."), returncode=1)
