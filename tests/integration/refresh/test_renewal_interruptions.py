@@ -33,13 +33,15 @@ every_way_and_place = pytest.mark.parametrize(
 
 @pytest.fixture
 def at(monkeypatch):
-    """Fire when the engine is about to run that statement, once."""
+    """Fire when the engine is about to run that statement, once; or has run it."""
 
-    def plan(name, fire):
+    def plan(name, fire, *, has_run=False):
         run = getattr(statements, name)
 
         def interrupted(*args, **options):
             monkeypatch.setattr(statements, name, run)
+            if has_run:
+                run(*args, **options)
             fire()
             time.sleep(0.05)  # a signal from a timer comes here
             return run(*args, **options)
@@ -76,6 +78,20 @@ def test_before_the_claim_nothing_is_sent_and_no_lease_stays(thanksio, connected
     assert row(held) == before
     assert not database_connection.in_atomic_block
     assert fresh(held).get_access_token() == assert_live(thanksio, held)
+
+
+@every_way_and_place
+def test_after_the_claim_nothing_is_sent_and_no_lease_stays(thanksio, connected, at, way, place):
+    held = connected()
+    before = row(held)
+    context, kind = WAYS[way]
+    with context() as fire:
+        at("claim", fire, has_run=True)
+        with pytest.raises(kind) as caught:
+            ask(held, place)
+    assert_reached_its_owner(caught, kind)
+    assert thanksio.count("refresh_token") == 0
+    assert row(held) == before
 
 
 @every_way
