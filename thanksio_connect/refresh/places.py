@@ -19,6 +19,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
+from django.db import ProgrammingError
+
 from ..database import facts, sessions
 from ..exceptions import RefreshInProgress
 from ..records import record
@@ -29,6 +31,10 @@ from .statements import Claimed, Lease, Stored
 from .token_row import Key, Row, new_id
 
 T = TypeVar("T")
+NOT_SEEN = (
+    "The session in which the thanks.io tokens were read is gone, and a private one does not see their row. If it "
+    "takes a tenant, a role or a variable to see it, name a function that sets it in THANKSIO_PREPARE_SESSION."
+)
 # How long one whose token still lives waits for a lock.
 LIVING_LOCK_WAIT_SECONDS = 0.1
 # How long one whose transaction has its own connection waits for a second one before the first has to do.
@@ -62,9 +68,18 @@ class Place:
         return self
 
     def commit(self, step: Callable[[str], T], *, budget_seconds: float = sessions.STEP_BUDGET_SECONDS) -> T:
-        """Run one short, repeatable step; it is committed when this returns."""
+        """Run one short, repeatable step; it is committed when this returns.
+
+        Once the caller's session has failed, its state (a tenant, a role) is gone: private ones do from then on.
+        """
+
+        def noted(using: str) -> T:
+            result = step(using)
+            self.on_callers = self.on_callers and using == self.alias
+            return result
+
         return sessions.committed(
-            self.alias, step, on_callers=self.on_callers, on_private=self.on_private, budget_seconds=budget_seconds
+            self.alias, noted, on_callers=self.on_callers, on_private=self.on_private, budget_seconds=budget_seconds
         )
 
     def load(self, step: Load) -> Row | None:
@@ -83,7 +98,14 @@ class Place:
 
     def store(self, values: dict[str, Any], after_commit: Callable[[], object]) -> Stored:
         """Make the pair durable, whatever it takes; ``after_commit`` runs once it is."""
-        write = partial(statements.store, key=self.key, values=values)
+
+        def write(using: str) -> Stored:
+            stored = statements.store(using, self.key, values)
+            if stored.row is None and self.on_callers and using != self.alias:
+                # The caller's session, which is gone, saw the row when it claimed it.
+                raise ProgrammingError(NOT_SEEN)
+            return stored
+
         stored = self.commit(write, budget_seconds=sessions.STORE_BUDGET_SECONDS)
         if stored.stands:
             after_commit()
@@ -124,6 +146,7 @@ class PrivateSessions(Place):
         except sessions.LOST_IN_TRANSIT as error:
             reason = f"a private session could not be had ({type(error).__name__})"
         place = CallersTransaction(self.alias, self.key, self.lease_seconds, is_urgent=self.is_urgent, reason=reason)
+        place.lease_id = self.lease_id  # which a claim may have taken whose reply was lost
         return place.settled(known)
 
     def sees_the_row(self, known: dict[str, Any], patience_seconds: float) -> bool:
