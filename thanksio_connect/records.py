@@ -65,7 +65,8 @@ EVENTS: dict[str, tuple[int, str]] = {
         CRITICAL,
         "Renewed tokens of thanks.io connection %(connection_id)s of user %(user_id)s could not be stored (%(code)s): "
         "its owner must connect again once the database is back. If a table or column is missing or too short, run "
-        "manage.py migrate.",
+        "manage.py migrate. If database sessions of this project need a tenant, a role or a variable, name a function "
+        "that sets it in THANKSIO_PREPARE_SESSION.",
     ),
     "tokens.lost:rolled_back": (
         CRITICAL,

@@ -90,7 +90,7 @@ def find_interruption(error: BaseException) -> BaseException | None:
     found = [
         each
         for each in _chain(error)
-        if not isinstance(each, Exception) or _is_foreign_timeout(each) or _is_raised_by_a_signal_handler(each)
+        if not isinstance(each, Exception) or _is_foreign_timeout(each) or is_raised_by_a_signal_handler(each)
     ]
     # urllib3 gives its own error, raised in an interruption's place, the interruption's traceback.
     return next((each for each in found if _package(each) not in _HTTP_STACK), found[-1] if found else None)
@@ -116,8 +116,11 @@ def _is_foreign_timeout(error: BaseException) -> bool:
     return isinstance(error, TimeoutError) and _package(error) not in _HTTP_STACK | {"builtins", "socket", "ssl"}
 
 
-def _is_raised_by_a_signal_handler(error: BaseException) -> bool:
-    """Python gives a handler the very frame that it interrupts, which is the one before it in the traceback."""
+def is_raised_by_a_signal_handler(error: BaseException) -> bool:
+    """Return whether a time limit's or an alarm's handler raised the exception.
+
+    Python gives a handler the very frame that it interrupts, which is the one before it in the traceback.
+    """
     traceback, interrupted = error.__traceback__, None
     while traceback is not None:
         frame = traceback.tb_frame

@@ -177,6 +177,14 @@ def returns_updated_row(connection: BaseDatabaseWrapper) -> bool:
     return connection.vendor == "postgresql"
 
 
+def may_pass_over_rows(connection: BaseDatabaseWrapper) -> bool:
+    """Whether an UPDATE may leave out a row that is there and meets its condition: for a policy, or for a trigger.
+
+    MariaDB has neither. There a row that was read in a transaction may be an older one than the UPDATE has met.
+    """
+    return connection.vendor != "mysql"
+
+
 @contextmanager
 def executed(
     connection: BaseDatabaseWrapper, sql: str, parameters: list[Any], *, lock_wait_seconds: float

@@ -20,6 +20,7 @@ from ..client.api import RetryPolicy, ThanksIOClient
 from ..client.tokens import Secret
 from ..client.transport import Transport, TransportConfig
 from ..conf import app_settings
+from ..history.announcements import send
 from ..models import ConnectionTokens, ReceivedWebhook, ThanksIOConnection
 from ..records import record
 from ..webhooks import WebhookEvent
@@ -86,7 +87,7 @@ def end(tokens: ConnectionTokens, user_id: Any) -> None:
 def _tell(connection: ThanksIOConnection, event: WebhookEvent, row: ReceivedWebhook) -> None:
     """Send the signal. A receiver that raises is logged by Django and harms nothing."""
     sender = ConnectionTokens._meta.get_field("connection").related_model
-    signals.webhook_received.send_robust(sender=sender, connection=connection, event=event)
+    send(signals.webhook_received, sender, connection=connection, event=event)
     if isinstance(row.pk, int) and row.pk % EVERY == 0:
         _keep_the_newest(row)
 

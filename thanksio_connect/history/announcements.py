@@ -14,6 +14,7 @@ from django.db import DatabaseError, InterfaceError, models
 from django.dispatch import Signal
 
 from .. import signals
+from ..client.interruption import is_raised_by_a_signal_handler
 from ..exceptions import NotSent, ThanksIOConfigurationError, Throttled, TokenUndecryptable
 from ..records import record
 from . import events
@@ -23,6 +24,13 @@ REFRESHED = "refreshed"
 DATABASE = "database"
 # Their sentence names the cause and the cure; that of others says no more than the code.
 _TELLING = (NotSent, ThanksIOConfigurationError, TokenUndecryptable)
+
+
+def send(signal: Signal, sender: Any, **arguments: Any) -> None:
+    """Send a signal. A receiver that raises is logged by Django and harms nothing; a time limit comes out."""
+    for _receiver, response in signal.send_robust(sender=sender, **arguments):
+        if isinstance(response, Exception) and is_raised_by_a_signal_handler(response):
+            raise response
 
 
 class Announcer:
@@ -35,7 +43,7 @@ class Announcer:
         self._tokens = tokens
         self._commit = commit
         self._ids = {"connection_id": connection_id, "user_id": user_id}
-        self._told: set[Kind] = set()
+        self._told: set[str] = set()
         self.last_error: Exception | None = None
 
     def refreshed(self, duration_seconds: float, *, trouble: str | None) -> None:
@@ -43,8 +51,9 @@ class Announcer:
         if trouble is not None and self._is_news(Kind.RECOVERED):
             self._write(Kind.RECOVERED, trouble)
             record("connection.recovered", code=trouble, **self._ids)
-        record("renewal.refreshed", duration_seconds=round(duration_seconds, 3), **self._ids)
-        self._signal(signals.tokens_refreshed, REFRESHED, duration_seconds)
+        if self._is_news(REFRESHED):
+            record("renewal.refreshed", duration_seconds=round(duration_seconds, 3), **self._ids)
+            self._signal(signals.tokens_refreshed, REFRESHED, duration_seconds)
 
     def failing(self, code: str) -> None:
         """Say that renewals begin to fail."""
@@ -77,7 +86,7 @@ class Announcer:
         )
         self._signal(signals.refresh_failed, code, duration_seconds)
 
-    def _is_news(self, kind: Kind) -> bool:
+    def _is_news(self, kind: str) -> bool:
         is_news = kind not in self._told
         self._told.add(kind)
         return is_news
@@ -87,7 +96,7 @@ class Announcer:
         self._ids["user_id"] = self._ids["user_id"] if owner is None else owner
 
     def _signal(self, signal: Signal, outcome: str, duration_seconds: float) -> None:
-        """Send a signal; a receiver that raises is logged by Django and harms nothing.
+        """Send a signal.
 
         The sender is the model that the tokens belong to, whatever subclass or proxy of it the caller holds. Where the
         connection is gone, or can't be read, there is nothing to tell of: no outcome of a renewal depends on it.
@@ -97,7 +106,7 @@ class Announcer:
             connection = self._tokens.connection
         except (DatabaseError, InterfaceError, ObjectDoesNotExist):
             return
-        signal.send_robust(sender=sender, connection=connection, outcome=outcome, duration_seconds=duration_seconds)
+        send(signal, sender, connection=connection, outcome=outcome, duration_seconds=duration_seconds)
 
 
 def _why(error: Exception | None, code: str) -> str:

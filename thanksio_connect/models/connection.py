@@ -27,6 +27,7 @@ from ..client.transport import Transport
 from ..conf import app_settings, transport_config
 from ..exceptions import ReconnectRequired
 from ..fields import as_the_project_has_it
+from ..history.announcements import send
 from ..history.events import Kind, writer_after_commit
 from ..records import record
 from ..refresh import doors
@@ -171,7 +172,7 @@ class ThanksIOConnection(models.Model):
             write_down(Kind.DISCONNECTED)
         finally:  # whatever interrupts
             record("connection.disconnected", connection_id=self.pk, user_id=self.user_id)
-            signals.disconnected.send_robust(sender=ThanksIOConnection, connection=self)
+            send(signals.disconnected, ThanksIOConnection, connection=self)
 
     @property
     def api(self) -> ThanksIOClient:

@@ -17,6 +17,7 @@ from ..client.tokens import TokenSet
 from ..database import facts, sessions
 from ..exceptions import NotConnected
 from ..fields import utc_now
+from ..history.announcements import send
 from ..history.events import Kind, writer_after_commit
 from ..records import record
 from ..refresh import statements
@@ -210,8 +211,9 @@ def _announce(
 
 def _tell(connection: ThanksIOConnection, kind: Kind, *, created: bool, account_changed: bool | None) -> None:
     record("connection.connected", connection_id=connection.pk, user_id=connection.user_id, code=kind.value)
-    signals.connected.send_robust(
-        sender=ConnectionTokens._meta.get_field("connection").related_model,
+    send(
+        signals.connected,
+        ConnectionTokens._meta.get_field("connection").related_model,
         connection=connection,
         created=created,
         account_changed=account_changed,

@@ -19,6 +19,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
+from django.db import ProgrammingError
+
 from ..database import facts, sessions
 from ..exceptions import RefreshInProgress
 from ..records import record
@@ -29,6 +31,10 @@ from .statements import Claimed, Lease, Stored
 from .token_row import Key, Row, new_id
 
 T = TypeVar("T")
+NOT_SEEN = (
+    "The session in which the thanks.io tokens were read is gone, and a private one does not see their row. If it "
+    "takes a tenant, a role or a variable to see it, name a function that sets it in THANKSIO_PREPARE_SESSION."
+)
 # How long one whose token still lives waits for a lock.
 LIVING_LOCK_WAIT_SECONDS = 0.1
 # How long one whose transaction has its own connection waits for a second one before the first has to do.
@@ -46,17 +52,34 @@ class Place:
     def __init__(self, alias: str, key: Key, lease_seconds: float, *, is_urgent: bool) -> None:
         self.alias = alias
         self.key = key
+        self.is_urgent = is_urgent
         self.lease_id = new_id()
         self.lease_seconds = lease_seconds
-        self.claimed_at = 0.0  # on the monotonic clock
+        self.claimed_at = 0.0  # on the monotonic clock; 0 before a claim
         self.claim_budget_seconds = sessions.STEP_BUDGET_SECONDS
         if not is_urgent:  # what lives is handed out at once
             self.lock_wait_seconds, self.claim_budget_seconds = LIVING_LOCK_WAIT_SECONDS, 0.0
 
+    def settled(self, known: dict[str, Any]) -> Place | None:
+        """Return the place that it comes to. None: only the caller's transaction would do, and the token still lives.
+
+        ``known``: the row's values as the caller has them.
+        """
+        return self
+
     def commit(self, step: Callable[[str], T], *, budget_seconds: float = sessions.STEP_BUDGET_SECONDS) -> T:
-        """Run one short, repeatable step; it is committed when this returns."""
+        """Run one short, repeatable step; it is committed when this returns.
+
+        Once the caller's session has failed, its state (a tenant, a role) is gone: private ones do from then on.
+        """
+
+        def noted(using: str) -> T:
+            result = step(using)
+            self.on_callers = self.on_callers and using == self.alias
+            return result
+
         return sessions.committed(
-            self.alias, step, on_callers=self.on_callers, on_private=self.on_private, budget_seconds=budget_seconds
+            self.alias, noted, on_callers=self.on_callers, on_private=self.on_private, budget_seconds=budget_seconds
         )
 
     def load(self, step: Load) -> Row | None:
@@ -75,7 +98,14 @@ class Place:
 
     def store(self, values: dict[str, Any], after_commit: Callable[[], object]) -> Stored:
         """Make the pair durable, whatever it takes; ``after_commit`` runs once it is."""
-        write = partial(statements.store, key=self.key, values=values)
+
+        def write(using: str) -> Stored:
+            stored = statements.store(using, self.key, values)
+            if stored.row is None and self.on_callers and using != self.alias:
+                # The caller's session, which is gone, saw the row when it claimed it.
+                raise ProgrammingError(NOT_SEEN)
+            return stored
+
         stored = self.commit(write, budget_seconds=sessions.STORE_BUDGET_SECONDS)
         if stored.stands:
             after_commit()
@@ -90,8 +120,9 @@ class Place:
         return self.commit(lambda using: statements.conclude(using, self.key, step.code, step.access_token_dead))
 
     def release(self, step: Release) -> None:
-        """Give the lease back."""
-        self.commit(lambda using: statements.release(using, self.key, self.lease_id))
+        """Give the lease back, if one was claimed."""
+        if self.claimed_at:
+            self.commit(lambda using: statements.release(using, self.key, self.lease_id))
 
 
 class PrivateSessions(Place):
@@ -106,17 +137,29 @@ class PrivateSessions(Place):
         probed, self.probed = self.probed, None
         return probed or super().claim(step)
 
+    def settled(self, known: dict[str, Any]) -> Place | None:
+        """Claim the row, or go to the caller's transaction."""
+        reason = "a private session does not see its token row (see THANKSIO_PREPARE_SESSION)"
+        try:
+            if self.sees_the_row(known, SESSION_WAIT_SECONDS if self.is_urgent else 0.0):
+                return self
+        except sessions.LOST_IN_TRANSIT as error:
+            reason = f"a private session could not be had ({type(error).__name__})"
+        place = CallersTransaction(self.alias, self.key, self.lease_seconds, is_urgent=self.is_urgent, reason=reason)
+        place.lease_id = self.lease_id  # which a claim may have taken whose reply was lost
+        return place.settled(known)
+
     def sees_the_row(self, known: dict[str, Any], patience_seconds: float) -> bool:
         """Claim the row, if a private session sees it, and sees the one that the caller has.
 
         Another tenant's table may hold the same key: its row differs in owner or token. A row that is older than the
         caller's was renewed in the caller's transaction.
         """
-        self.claimed_at = time.monotonic()
         with sessions.private_session(self.alias, patience_seconds=patience_seconds) as using:
             # First a read: MariaDB's UPDATE would wait for a row that the caller has just inserted.
             if (row := statements.load(using, self.key)) is None or is_another(row, self.key, known):
                 return False
+            self.claimed_at = time.monotonic()
             self.probed = statements.claim(using, self.key, self.lease(Claim()))
         return self.probed.row is not None
 
@@ -148,6 +191,17 @@ class InTestCase(Place):
 class CallersTransaction(InTestCase):
     """No other session will do: steps run in savepoints of the caller's transaction, guarded against its rollback."""
 
+    def __init__(self, alias: str, key: Key, lease_seconds: float, *, is_urgent: bool, reason: str) -> None:
+        super().__init__(alias, key, lease_seconds, is_urgent=is_urgent)
+        self.reason = reason
+
+    def settled(self, known: dict[str, Any]) -> Place | None:
+        """What lives is used rather than renewed here; else say why it is done here."""
+        if not self.is_urgent:
+            return None
+        record("transaction.renewed_inside", words={"reason": self.reason}, **self.key.ids)
+        return self
+
     def store(self, values: dict[str, Any], after_commit: Callable[[], object]) -> Stored:
         """Write now, and again if the caller rolls back."""
         Guard(self.alias, self.key, values, after_commit)
@@ -159,25 +213,15 @@ class CallersTransaction(InTestCase):
             return Stored(True, Row(values))
 
 
-def choose(alias: str, key: Key, known: dict[str, Any], lease_seconds: float, *, is_urgent: bool) -> Place | None:
-    """Return the place for this caller. None: only the caller's transaction would do, and the token still lives.
+def first_choice(alias: str, key: Key, lease_seconds: float, *, is_urgent: bool) -> Place:
+    """Return the place for this caller, as far as it is known without a query; :meth:`Place.settled` decides.
 
-    ``known``: the row's values as the caller has them. ``is_urgent``: nothing but a new token helps the caller.
+    ``is_urgent``: nothing but a new token helps the caller.
     """
     if not facts.in_transaction(alias):
         return Place(alias, key, lease_seconds, is_urgent=is_urgent)
     if facts.in_testcase(alias):
         return InTestCase(alias, key, lease_seconds, is_urgent=is_urgent)
-    reason = facts.obstacle_beside_a_transaction(alias)
-    if not reason:
-        private = PrivateSessions(alias, key, lease_seconds, is_urgent=is_urgent)
-        reason = "a private session does not see its token row (see THANKSIO_PREPARE_SESSION)"
-        try:
-            if private.sees_the_row(known, SESSION_WAIT_SECONDS if is_urgent else 0.0):
-                return private
-        except sessions.LOST_IN_TRANSIT as error:
-            reason = f"a private session could not be had ({type(error).__name__})"
-    if not is_urgent:
-        return None
-    record("transaction.renewed_inside", words={"reason": reason}, **key.ids)
-    return CallersTransaction(alias, key, lease_seconds, is_urgent=is_urgent)
+    if reason := facts.obstacle_beside_a_transaction(alias):
+        return CallersTransaction(alias, key, lease_seconds, is_urgent=is_urgent, reason=reason)
+    return PrivateSessions(alias, key, lease_seconds, is_urgent=is_urgent)

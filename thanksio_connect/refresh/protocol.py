@@ -193,7 +193,7 @@ def _without_asking(row: Row, request: Request) -> Current | Exception | None:
     if not request.is_needed:
         return Current(row)
     asked_to_wait = row.error_code == Throttled.code
-    failed_just_now = schedule.seconds_since(row.failed_at) < schedule.RETRY_SECONDS
+    failed_just_now = schedule.was_within(schedule.RETRY_SECONDS, row.failed_at)
     return _error_of(row) if asked_to_wait or failed_just_now else None
 
 

@@ -25,7 +25,7 @@ from ..exceptions import OutcomeUnknown, ReconnectRequired, ThanksIOConfiguratio
 from ..history.announcements import Announcer
 from ..records import record
 from . import protocol, schedule
-from .places import Place, choose
+from .places import Place, first_choice
 from .protocol import Claim, Conclude, Current, Fail, Load, Pause, Post, Release, Request, Store
 from .statements import Stored
 from .token_row import Key, Row, ids_of, renewed_values
@@ -90,9 +90,16 @@ class Renewal:
 
     def run(self) -> Current | None:
         """Return the outcome, the instance brought up to date. None: the living token is to be used as it is."""
-        place = choose(self.alias, self.key, vars(self.tokens), self.lease_seconds, is_urgent=self.is_urgent)
-        if place is None:
-            return None
+        self.stand_at(first_choice(self.alias, self.key, self.lease_seconds, is_urgent=self.is_urgent))
+        with self.seen_through():
+            place = self.place.settled(vars(self.tokens))
+            if place is None:
+                return None
+            self.stand_at(place)
+            return self.converse(protocol.renewal(self.key.version, replace(self.request, may_wait=place.may_wait)))
+
+    def stand_at(self, place: Place) -> None:
+        """Do the steps there."""
         self.place, self.tell = place, Announcer(self.tokens, place.commit, **self.key.ids)
         if self.outlives_sessions:
             place.claim_budget_seconds = sessions.STEP_BUDGET_SECONDS
@@ -107,20 +114,21 @@ class Renewal:
             Release: lambda step: self.tidy(place.release, step),
             Conclude: self.conclude,
         }
-        conversation = protocol.renewal(self.key.version, replace(self.request, may_wait=place.may_wait))
+
+    def converse(self, conversation: protocol.Conversation) -> Current:
+        """Do each step, and send its result."""
         result: Any = None
-        with self.seen_through():
-            while True:
-                try:
-                    step = conversation.send(result)
-                except StopIteration as stop:
-                    self.seen = stop.value.row
-                    return cast("Current", stop.value)
-                result = self.perform[type(step)](step)
-                if isinstance(result, Exception):
-                    self.tell.last_error = result
-                if isinstance(row := getattr(result, "row", result), Row):
-                    self.seen = row
+        while True:
+            try:
+                step = conversation.send(result)
+            except StopIteration as stop:
+                self.seen = stop.value.row
+                return cast("Current", stop.value)
+            result = self.perform[type(step)](step)
+            if isinstance(result, Exception):
+                self.tell.last_error = result
+            if isinstance(row := getattr(result, "row", result), Row):
+                self.seen = row
 
     @contextmanager
     def seen_through(self) -> Iterator[None]:

@@ -116,6 +116,8 @@ class Guard:
                 facts.commit_after_rollback(connection)
         except (DatabaseError, InterfaceError) as error:
             record("rollback.store_failed", code=type(error).__name__, **self.key.ids)
+            with contextlib.suppress(DatabaseError, InterfaceError):  # the session may be gone
+                facts.end_if_open(connection)
             return None
         return stored
 

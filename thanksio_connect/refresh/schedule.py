@@ -67,3 +67,8 @@ def retry_at(failure_count: int, retry_after_seconds: float | None = None) -> da
 def seconds_since(moment: datetime | None) -> float:
     """How long ago that was; infinity for None."""
     return float("inf") if moment is None else (datetime.now(UTC) - moment).total_seconds()
+
+
+def was_within(seconds: float, moment: datetime | None) -> bool:
+    """Whether that was so lately; not a moment far ahead, which was written before a clock was set back."""
+    return abs(seconds_since(moment)) < seconds

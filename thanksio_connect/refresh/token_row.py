@@ -111,7 +111,7 @@ class Row:
     @property
     def was_renewed_lately(self) -> bool:
         """Whether the token was renewed so lately that a refusal can't be mended by renewing it again."""
-        return schedule.seconds_since(self.values["last_refreshed_at"]) < schedule.STORM_SECONDS
+        return schedule.was_within(schedule.STORM_SECONDS, self.values["last_refreshed_at"])
 
 
 def granted_values(tokens: TokenSet) -> dict[str, Any]:

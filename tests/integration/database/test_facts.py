@@ -324,6 +324,50 @@ def somebody_has_it_locked(held):
         thread.join()
 
 
+@pytest.fixture
+def passing_over(database):
+    """A trigger of the host's, which leaves each row as it is, and says nothing."""
+    table = f"{TOKEN_TABLE} FOR EACH ROW"
+    create, drop = {
+        "sqlite": (
+            [f"CREATE TRIGGER still BEFORE UPDATE ON {table} BEGIN SELECT RAISE(IGNORE); END"],
+            ["DROP TRIGGER still"],
+        ),
+        "postgres": (
+            [
+                "CREATE FUNCTION still() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+                f"CREATE TRIGGER still BEFORE UPDATE ON {table} EXECUTE FUNCTION still()",
+            ],
+            ["DROP FUNCTION still CASCADE"],
+        ),
+    }[KIND]
+    execute(create)
+    yield
+    execute(drop)
+
+
+def execute(several):
+    with connection.cursor() as cursor:
+        for statement in several:
+            cursor.execute(statement)
+
+
+@pytest.mark.skipif(KIND == "mariadb", reason="MariaDB has no trigger that passes over a row")
+def test_an_update_may_pass_over_a_row_that_meets_its_condition(database, connected, thanksio, passing_over):
+    assert facts.may_pass_over_rows(connection)
+    held = connected()
+    started = time.monotonic()
+    with pytest.raises(ProgrammingError, match="can be read here, and not written"):
+        held.get_access_token()
+    assert time.monotonic() - started < 3
+    assert thanksio.count("refresh_token") == 0
+
+
+@mariadb_only
+def test_on_mariadb_a_row_read_in_a_transaction_may_be_older_than_the_one_that_the_update_met(database):
+    assert not facts.may_pass_over_rows(connection)
+
+
 def test_a_wait_for_a_lock_is_bounded_and_the_error_is_told_by_its_code(database, connected):
     held = connected()
     seconds = 1 if KIND == "mariadb" else 0.3  # MariaDB counts in whole seconds

@@ -11,6 +11,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -20,7 +21,7 @@ from datetime import timedelta
 import pytest
 from django.conf import settings as django_settings
 from django.core.management import CommandError, call_command
-from django.db import connection, transaction
+from django.db import ProgrammingError, connection, connections, transaction
 from django.utils import timezone
 
 from tests.integration.refresh import databases
@@ -30,6 +31,7 @@ from tests.integration.refresh.processes import ROOT, SHARED_SETTINGS
 from tests.integration.refresh.states import postgres_only
 from thanksio_connect.exceptions import ThanksIOConfigurationError
 from thanksio_connect.models import ConnectionTokens, ThanksIOConnection
+from thanksio_connect.refresh import statements
 
 pytestmark = postgres_only
 
@@ -79,6 +81,25 @@ def policy(ordinary) -> Iterator[None]:
     execute(f"ALTER TABLE {TOKEN_TABLE} DISABLE ROW LEVEL SECURITY", f"DROP POLICY by_tenant ON {TOKEN_TABLE}")
 
 
+@pytest.fixture
+def write_policy(ordinary) -> Iterator[None]:
+    """As ``policy``, but every session may read: only UPDATE goes by the variable, and passes over the row silently."""
+    policies = {
+        "reads": "FOR SELECT USING (true)",
+        "inserts": "FOR INSERT WITH CHECK (true)",
+        "updates": "FOR UPDATE USING (current_setting('app.tenant', true) = 't1')",
+    }
+    execute(*(f"CREATE POLICY {name} ON {TOKEN_TABLE} {rule}" for name, rule in policies.items()))
+    execute(f"ALTER TABLE {TOKEN_TABLE} ENABLE ROW LEVEL SECURITY")
+    with databases.using(ordinary):
+        yield
+    execute(f"ALTER TABLE {TOKEN_TABLE} DISABLE ROW LEVEL SECURITY")
+    execute(*(f"DROP POLICY {name} ON {TOKEN_TABLE}" for name in policies))
+
+
+either_policy = pytest.mark.parametrize("kind", ["policy", "write_policy"])
+
+
 def critical(caplog):
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.CRITICAL]
 
@@ -118,6 +139,113 @@ def test_a_variable_of_the_transaction_is_a_critical_line_and_never_silence(than
     [message] = critical(caplog)
     assert f"thanks.io connection {held.pk}" in message
     assert "THANKSIO_PREPARE_SESSION" in message
+
+
+@pytest.mark.parametrize("scope", ["session", "transaction"])
+def test_where_a_row_can_be_read_and_not_written_the_callers_transaction_does(
+    thanksio, connected, write_policy, caplog, scope
+):
+    set_tenant()
+    held = connected()
+    connection.close()
+    started = time.monotonic()
+    token = renew_and_roll_back(held, scope=scope)
+    assert time.monotonic() - started < 3
+    assert thanksio.count("refresh_token") == 1
+    if scope == "session":
+        assert (token, critical(caplog)) == (assert_live(thanksio, held), [])
+    else:
+        assert row(held)["version"] == 1
+        assert "THANKSIO_PREPARE_SESSION" in critical(caplog)[0]
+
+
+def test_a_session_that_may_not_write_the_row_sends_nothing_and_says_why(thanksio, connected, write_policy):
+    set_tenant()
+    held = connected()
+    connection.close()
+    started = time.monotonic()
+    with pytest.raises(ProgrammingError, match="THANKSIO_PREPARE_SESSION"):
+        held.get_access_token()
+    assert time.monotonic() - started < 3
+    assert thanksio.count("refresh_token") == 0
+
+
+@pytest.fixture
+def dies_before(monkeypatch):
+    """The caller's session dies, and its state with it, when the engine is about to run that statement."""
+
+    def plan(name):
+        run, held = getattr(statements, name), [connection.connection]
+
+        def dying(*args, **options):
+            if held:
+                held.pop().close()
+            return run(*args, **options)
+
+        monkeypatch.setattr(statements, name, dying)
+
+    return plan
+
+
+@either_policy
+def test_where_the_session_that_saw_the_row_dies_before_the_store_the_loss_is_told(
+    thanksio, connected, request, caplog, dies_before, kind
+):
+    request.getfixturevalue(kind)
+    set_tenant()
+    held = connected()
+    dies_before("store")
+    with pytest.raises(ProgrammingError, match="THANKSIO_PREPARE_SESSION"):
+        held.get_access_token()
+    assert thanksio.count("refresh_token") == 1
+    assert "THANKSIO_PREPARE_SESSION" in critical(caplog)[0]
+
+
+@either_policy
+@pytest.mark.parametrize("statement", ["claim", "store"])
+def test_where_the_session_that_saw_the_row_dies_a_prepared_one_goes_on(
+    thanksio, connected, request, caplog, settings, dies_before, kind, statement
+):
+    request.getfixturevalue(kind)
+    settings.THANKSIO_PREPARE_SESSION = f"{__name__}.prepare_session"
+    set_tenant()
+    held = connected()
+    dies_before(statement)
+    reset = tenant.set("t1")
+    token = held.get_access_token()
+    tenant.reset(reset)
+    set_tenant()
+    assert token == assert_live(thanksio, held)
+    assert thanksio.count("refresh_token") == 1
+    assert critical(caplog) == []
+
+
+def test_a_guard_whose_statement_times_out_leaves_the_host_its_connection(thanksio, connected, policy, monkeypatch):
+    """The time-out is the host's; somebody locks the row as soon as the rollback sets it free."""
+    set_tenant()
+    held = connected()
+    execute("SET statement_timeout = '300ms'")
+    has_begun, locked = threading.Event(), threading.Event()
+
+    def lock():
+        with databases.using(dict(connection.settings_dict), "other"), transaction.atomic("other"):
+            cursor = connections["other"].cursor()
+            cursor.execute("SELECT set_config('app.tenant', 't1', true)")
+            has_begun.set()
+            cursor.execute(f"SELECT 1 FROM {TOKEN_TABLE} FOR UPDATE")
+            locked.set()
+            time.sleep(1)
+
+    other, store = threading.Thread(target=lock), statements.store
+    with suppress(HostError), transaction.atomic():
+        held.get_access_token()
+        other.start()
+        has_begun.wait(5)
+        monkeypatch.setattr(statements, "store", lambda *args, **options: locked.wait(5) and store(*args, **options))
+        raise HostError
+    other.join()
+    assert locked.is_set()
+    execute("SELECT 1")
 
 
 @pytest.mark.parametrize("scope", ["session", "transaction"])

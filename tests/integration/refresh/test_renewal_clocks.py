@@ -6,12 +6,14 @@ Broken on purpose, these fail: a loop that ends by the clock alone, a moment tha
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.core.management import call_command
 from django.db import connection, transaction
 from django.test import override_settings
+from freezegun import freeze_time
 
 from tests.integration.browsing import Browser
 from tests.integration.refresh.clocks import frozen
@@ -19,7 +21,7 @@ from tests.integration.refresh.databases import TOKEN_TABLE
 from tests.integration.refresh.pairs import access, assert_live, fresh, row
 from tests.integration.refresh.states import servers_only
 from thanksio_connect.database import facts
-from thanksio_connect.exceptions import ReconnectRequired, RefreshInProgress
+from thanksio_connect.exceptions import OutcomeUnknown, ReconnectRequired, RefreshInProgress
 from thanksio_connect.models import ThanksIOConnection
 from thanksio_connect.refresh import renewal
 
@@ -132,3 +134,36 @@ def test_a_token_of_that_hour_expires_when_it_does_whatever_the_sessions_zone(th
             assert thanksio.is_live(fresh(held).get_access_token())
     connection.close()
     assert thanksio.count("refresh_token") == 1
+
+
+# A clock that was ahead, and is set back
+
+
+@contextmanager
+def ahead(hours):
+    """This machine's clock is ahead by so much inside the block, and set right at its end."""
+    with freeze_time(datetime.now(UTC) + timedelta(hours=hours), tick=True):
+        yield
+
+
+@pytest.mark.parametrize("hours", [0.1, 2])
+def test_a_token_that_was_renewed_while_the_clock_was_ahead_is_renewed_again_when_it_is_refused(
+    thanksio, connected, hours
+):
+    held = connected()
+    with ahead(hours):
+        held.get_access_token()
+    thanksio.expire_access_token(held)
+    held = fresh(held)
+    held.api.get("/mailing-lists/")
+    assert thanksio.count("refresh_token") == 2
+    assert_live(thanksio, held, version=3)
+
+
+def test_a_failure_that_was_recorded_while_the_clock_was_ahead_is_not_told_until_then(thanksio, connected):
+    held = connected()
+    thanksio.next_token(status=500)
+    with ahead(2), pytest.raises(OutcomeUnknown):
+        held.get_access_token()
+    held = fresh(held)
+    assert held.get_access_token() == assert_live(thanksio, held)

@@ -17,9 +17,10 @@ from django.db import transaction
 from tests.integration.brokers import Broker
 from tests.integration.browsing import Browser
 from tests.integration.refresh.databases import TOKEN_TABLE
-from tests.integration.refresh.interruptions import WAYS, ctrl_c, later, while_asked
+from tests.integration.refresh.interruptions import WAYS, Limit, alarm, ctrl_c, later, while_asked
 from tests.integration.refresh.pairs import assert_live, fresh, row
 from tests.integration.test_tasks import Project
+from thanksio_connect import signals
 from thanksio_connect.database import facts
 from thanksio_connect.models import ThanksIOConnection
 from thanksio_connect.refresh import statements
@@ -33,13 +34,15 @@ every_way_and_place = pytest.mark.parametrize(
 
 @pytest.fixture
 def at(monkeypatch):
-    """Fire when the engine is about to run that statement, once."""
+    """Fire when the engine is about to run that statement, once; or has run it."""
 
-    def plan(name, fire):
+    def plan(name, fire, *, has_run=False):
         run = getattr(statements, name)
 
         def interrupted(*args, **options):
             monkeypatch.setattr(statements, name, run)
+            if has_run:
+                run(*args, **options)
             fire()
             time.sleep(0.05)  # a signal from a timer comes here
             return run(*args, **options)
@@ -76,6 +79,20 @@ def test_before_the_claim_nothing_is_sent_and_no_lease_stays(thanksio, connected
     assert row(held) == before
     assert not database_connection.in_atomic_block
     assert fresh(held).get_access_token() == assert_live(thanksio, held)
+
+
+@every_way_and_place
+def test_after_the_claim_nothing_is_sent_and_no_lease_stays(thanksio, connected, at, way, place):
+    held = connected()
+    before = row(held)
+    context, kind = WAYS[way]
+    with context() as fire:
+        at("claim", fire, has_run=True)
+        with pytest.raises(kind) as caught:
+            ask(held, place)
+    assert_reached_its_owner(caught, kind)
+    assert thanksio.count("refresh_token") == 0
+    assert row(held) == before
 
 
 @every_way
@@ -165,6 +182,49 @@ def test_the_third_ctrl_c_is_obeyed_at_once(thanksio, connected):
     assert time.monotonic() - started < 3
     fault.release()
     assert row(held)["version"] == 1
+
+
+@pytest.mark.parametrize("place", ["autocommit", "transaction"])
+@pytest.mark.parametrize("name", ["tokens_refreshed", "refresh_failed"])
+def test_in_a_receiver_of_a_signal_it_comes_out_and_the_signal_is_sent_once(thanksio, connected, name, place):
+    """Django's ``send_robust`` takes it for the receiver's own error."""
+    held, heard, signal = connected(), [], getattr(signals, name)
+    if name == "refresh_failed":
+        thanksio.next_token(status=500)
+    with alarm(Limit("mine")) as fire:
+
+        def slow(**options):
+            heard.append(options["outcome"])
+            fire()
+            time.sleep(0.05)
+
+        signal.connect(slow)
+        try:
+            with pytest.raises(Limit) as caught, transaction.atomic() if place == "transaction" else nullcontext():
+                held.get_access_token()
+        finally:
+            signal.disconnect(slow)
+    assert_reached_its_owner(caught, Limit)
+    assert len(heard) == 1
+    assert thanksio.count("refresh_token") == 1
+    if name == "tokens_refreshed":
+        assert_live(thanksio, held)
+    assert not row(held)["lease"]
+
+
+def test_what_a_receiver_raises_of_its_own_harms_nothing(thanksio, connected):
+    class Late(TimeoutError):
+        pass
+
+    def failing(**options):
+        raise Late
+
+    held = connected()
+    signals.tokens_refreshed.connect(failing)
+    try:
+        assert held.get_access_token() == assert_live(thanksio, held)
+    finally:
+        signals.tokens_refreshed.disconnect(failing)
 
 
 # Real workers

@@ -23,6 +23,7 @@ from tests.integration.refresh.processes import Failed
 from tests.integration.refresh.states import servers_only
 from thanksio_connect.exceptions import RefreshInProgress
 from thanksio_connect.models import ConnectionTokens
+from thanksio_connect.refresh import statements
 
 
 def kill(session):
@@ -320,3 +321,21 @@ def test_the_server_restarts_between_reply_and_store(thanksio, connected, start_
         worker.end()
     connection.close()
     assert_live(thanksio, connection_)
+
+
+@servers_only
+def test_a_private_session_that_dies_after_its_claim_leaves_no_lease_to_wait_for(thanksio, connected, monkeypatch):
+    """Its reply is lost; the caller's transaction goes on with the same lease."""
+    held = connected()
+    claim = statements.claim
+
+    def dying(*args, **options):
+        monkeypatch.setattr(statements, "claim", claim)
+        claim(*args, **options)
+        raise OperationalError("server closed the connection")
+
+    monkeypatch.setattr(statements, "claim", dying)
+    with transaction.atomic():
+        token = held.get_access_token()
+    assert token == assert_live(thanksio, held)
+    assert thanksio.count("refresh_token") == 1

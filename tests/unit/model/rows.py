@@ -14,14 +14,14 @@ from thanksio_connect.refresh.token_row import Failure, Row, Status, verdict_cod
 
 from .provider import Token
 
-# The model has no clock: a backoff that lasts and a renewal that was recent lie in the far future.
+# The model has no clock: a backoff that lasts ends in the far future.
 FUTURE = datetime.fromisoformat("2999-01-01T00:00:00+00:00")
 PAST = datetime.fromisoformat("2001-01-01T00:00:00+00:00")
 
 
 @dataclass(frozen=True)
 class Moment:
-    """The n-th failure's time: a moment ago, or an hour."""
+    """When the n-th failure, or version, came: a moment ago, or an hour."""
 
     number: int
     is_just_now: bool = field(compare=False)
@@ -69,7 +69,7 @@ class ModelRow(NamedTuple):
                 "last_error_code": self.error,
                 "last_failed_at": Moment(self.failed, self.just_failed) if self.failed else None,
                 "next_refresh_at": FUTURE if self.backoff else PAST,
-                "last_refreshed_at": FUTURE if self.recent else None,
+                "last_refreshed_at": Moment(self.version, is_just_now=True) if self.recent else None,
             },
         )
 
