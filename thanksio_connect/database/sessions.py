@@ -138,11 +138,13 @@ def committed(
     on_callers: bool = True,
     on_private: bool = True,
     budget_seconds: float = STEP_BUDGET_SECONDS,
+    when_lost: Callable[[], object] = lambda: None,
 ) -> T:
     """Run a step until it is committed: on the caller's connection first, then on private sessions.
 
     A commit whose reply was lost runs the step once more. Raises the database's error when the budget is used up, or
-    where another try can't help. In a transaction of the caller's its connection commits nothing.
+    where another try can't help. In a transaction of the caller's its connection commits nothing. ``when_lost`` is
+    called once the caller's session was found dead.
     """
     on_private = on_private and facts.has_private_sessions(alias)
     for is_last in _tries(budget_seconds, _FIRST_DELAY_SECONDS, _LONGEST_DELAY_SECONDS):
@@ -155,6 +157,8 @@ def committed(
             if not on_private or is_last or _is_permanent(error, budget_seconds, on_callers=on_callers):
                 raise
             record("database.step_failed", code=type(error).__name__)
+        if on_callers and connections[alias].connection is None:
+            when_lost()
         on_callers = False
     raise AssertionError("the last try returns or raises")
 

@@ -70,17 +70,20 @@ class Place:
     def commit(self, step: Callable[[str], T], *, budget_seconds: float = sessions.STEP_BUDGET_SECONDS) -> T:
         """Run one short, repeatable step; it is committed when this returns.
 
-        Once the caller's session has failed, its state (a tenant, a role) is gone: private ones do from then on.
+        Once the caller's session has died, its state (a tenant, a role) is gone: private ones do from then on.
         """
-
-        def noted(using: str) -> T:
-            result = step(using)
-            self.on_callers = self.on_callers and using == self.alias
-            return result
-
         return sessions.committed(
-            self.alias, noted, on_callers=self.on_callers, on_private=self.on_private, budget_seconds=budget_seconds
+            self.alias,
+            step,
+            on_callers=self.on_callers,
+            on_private=self.on_private,
+            budget_seconds=budget_seconds,
+            when_lost=self.leave_callers,
         )
+
+    def leave_callers(self) -> None:
+        """Use the caller's session no more."""
+        self.on_callers = False
 
     def load(self, step: Load) -> Row | None:
         """Read the row as committed."""
@@ -98,11 +101,11 @@ class Place:
 
     def store(self, values: dict[str, Any], after_commit: Callable[[], object]) -> Stored:
         """Make the pair durable, whatever it takes; ``after_commit`` runs once it is."""
+        callers_saw_it = self.on_callers  # at the claim
 
         def write(using: str) -> Stored:
             stored = statements.store(using, self.key, values)
-            if stored.row is None and self.on_callers and using != self.alias:
-                # The caller's session, which is gone, saw the row when it claimed it.
+            if stored.row is None and callers_saw_it and not self.on_callers:
                 raise ProgrammingError(NOT_SEEN)
             return stored
 

@@ -95,8 +95,21 @@ class Renewal:
             place = self.place.settled(vars(self.tokens))
             if place is None:
                 return None
-            self.stand_at(place)
-            return self.converse(protocol.renewal(self.key.version, replace(self.request, may_wait=place.may_wait)))
+            if place is not self.place:
+                self.stand_at(place)
+            conversation = protocol.renewal(self.key.version, replace(self.request, may_wait=place.may_wait))
+            result: Any = None
+            while True:
+                try:
+                    step = conversation.send(result)
+                except StopIteration as stop:
+                    self.seen = stop.value.row
+                    return cast("Current", stop.value)
+                result = self.perform[type(step)](step)
+                if isinstance(result, Exception):
+                    self.tell.last_error = result
+                if isinstance(row := getattr(result, "row", result), Row):
+                    self.seen = row
 
     def stand_at(self, place: Place) -> None:
         """Do the steps there."""
@@ -114,21 +127,6 @@ class Renewal:
             Release: lambda step: self.tidy(place.release, step),
             Conclude: self.conclude,
         }
-
-    def converse(self, conversation: protocol.Conversation) -> Current:
-        """Do each step, and send its result."""
-        result: Any = None
-        while True:
-            try:
-                step = conversation.send(result)
-            except StopIteration as stop:
-                self.seen = stop.value.row
-                return cast("Current", stop.value)
-            result = self.perform[type(step)](step)
-            if isinstance(result, Exception):
-                self.tell.last_error = result
-            if isinstance(row := getattr(result, "row", result), Row):
-                self.seen = row
 
     @contextmanager
     def seen_through(self) -> Iterator[None]:

@@ -113,15 +113,6 @@ def claim(using: str, key: Key, lease: Lease) -> Claimed:
     RefreshInProgress when somebody has the row locked for longer than the claim may wait, ProgrammingError when the
     database does not let the row be written.
     """
-    for _look in range(CLAIM_LOOKS):
-        claimed = _claim(using, key, lease)
-        is_free = claimed.row is not None and claimed.row.version == key.version and not claimed.row.lease_lives
-        if claimed.taken or not is_free or not facts.may_pass_over_rows(connections[using]):
-            return claimed
-    raise ProgrammingError(NOT_WRITTEN)
-
-
-def _claim(using: str, key: Key, lease: Lease) -> Claimed:
     connection = connections[using]
     now, ends = facts.now(connection), facts.later(connection, lease.seconds)
     # MariaDB evaluates assignments from left to right: what reads the old lease comes first.
@@ -134,17 +125,21 @@ def _claim(using: str, key: Key, lease: Lease) -> Claimed:
     returns = facts.returns_updated_row(connection)
     if returns:
         sql += f" RETURNING {_columns(key.model, now.sql)}"
-    try:
-        with facts.executed(connection, sql, parameters, lock_wait_seconds=lease.lock_wait_seconds) as cursor:
-            if returns and (record := cursor.fetchone()) is not None:
-                return Claimed(True, _row(key.model, record))
-            taken = not returns and cursor.rowcount > 0
-    except (DatabaseError, InterfaceError) as error:
-        if facts.is_lock_error(error):
-            raise RefreshInProgress(code="row_locked") from error
-        raise
-    row = load(using, key)
-    return Claimed(taken and row is not None and row.version == key.version, row)
+    for _look in range(CLAIM_LOOKS):
+        try:
+            with facts.executed(connection, sql, parameters, lock_wait_seconds=lease.lock_wait_seconds) as cursor:
+                if returns and (record := cursor.fetchone()) is not None:
+                    return Claimed(True, _row(key.model, record))
+                taken = not returns and cursor.rowcount > 0
+        except (DatabaseError, InterfaceError) as error:
+            if facts.is_lock_error(error):
+                raise RefreshInProgress(code="row_locked") from error
+            raise
+        row = load(using, key)
+        is_ours = row is not None and row.version == key.version
+        if taken or row is None or not is_ours or row.lease_lives or not facts.may_pass_over_rows(connection):
+            return Claimed(taken and is_ours, row)
+    raise ProgrammingError(NOT_WRITTEN)
 
 
 @lru_cache(maxsize=64)
