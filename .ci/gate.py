@@ -48,11 +48,12 @@ def find_python(version: str) -> Path:
     return Path(found or f"python{version}-is-not-installed")
 
 
-def venv(folder: Path, version: str, requirements: str) -> Part:
+def venv(folder: Path, version: str, extras: str, *more: str) -> Part:
     python = find_python(version)
-    words = f'"{python}" -m venv "{folder}" && "{folder}/bin/pip" install --quiet -e ".[{requirements}]"'
+    requirements = " ".join(f'"{each}"' for each in more)
+    words = f'"{python}" -m venv "{folder}" && "{folder}/bin/pip" install --quiet -e ".[{extras}]" {requirements}'
     show = f'"{folder}/bin/python" -VV && "{folder}/bin/pip" list'
-    return Part(f"environment: Python {version}", ["bash", "-euc", f"{words} && {show}"])
+    return Part(f"environment: Python {version}, {extras}", ["bash", "-euc", f"{words} && {show}"])
 
 
 def axe(lane: str) -> Part:
@@ -132,6 +133,17 @@ def newest(tree: Path) -> Iterable[Part]:
     yield pytest_part("docs: in a browser", python, "sqlite", pages, must_run=r"docs_site", may_skip="")
     yield Part("wheel: built, checked, used", [python, tree / ".ci" / "wheel.py"])
     yield on_a_server("PostgreSQL", "postgres")
+    yield venv(SCRATCH / "psycopg2", "3.11", "test,psycopg2", "Django~=5.2.0")
+    older = ("database", *(f"refresh/test_{name}.py" for name in ("renewal_kills", "places", "rollback_guard")))
+    yield pytest_part(
+        "PostgreSQL by psycopg2",
+        SCRATCH / "psycopg2" / "bin" / "python",
+        "postgres",
+        *(f"tests/integration/{name}" for name in (*older, "flows/test_sweep.py")),
+        *TWO,
+        must_run=r"\.refresh\.",
+        may_skip=MAY_SKIP["postgres"] + ELSEWHERE + DJANGO["oldest"] + "|needs psycopg 3",
+    )
     restarts = pytest_part(
         "PostgreSQL restarts",
         python,

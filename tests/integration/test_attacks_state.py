@@ -7,6 +7,8 @@ import pytest
 from django.conf import settings as django_settings
 from django.contrib.sessions.models import Session
 from django.db import connection as database
+from django.db import connections
+from django.utils import timezone
 
 from tests.integration.browsing import (
     CALLBACK,
@@ -342,3 +344,35 @@ def test_two_flows_finishing_at_once_leave_a_live_pair(thanksio, _round):
     assert thanksio.count("authorization_code") == 4
     assert thanksio.is_live(connection_of(user).tokens.refresh_token)
     assert thanksio.is_live(connection_of(user).tokens.access_token)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("user_count", [2, 16])
+def test_connecting_at_once_in_transactions_ends_in_no_deadlock(thanksio, monkeypatch, user_count):
+    """``ATOMIC_REQUESTS``, and an expired authorization of each user: whoever deletes others' rows locks them, too."""
+    if database.vendor == "sqlite":
+        pytest.skip("SQLite in memory is one connection for all threads")
+    monkeypatch.setitem(connections.settings["default"], "ATOMIC_REQUESTS", True)
+    users = [make_user(f"user{number}") for number in range(user_count)]
+    presses = 80 // user_count
+    barrier, answers = threading.Barrier(user_count), []
+
+    def press(user):
+        browser = Browser()
+        browser.raise_request_exception = False
+        try:
+            browser.force_login(user)
+            barrier.wait(30)
+            for _number in range(presses):
+                AuthorizationRequest.objects.filter(user=user).update(expires_at=timezone.now())
+                answers.append(browser.post(CONNECT).status_code)
+        finally:
+            database.close()
+
+    threads = [threading.Thread(target=press, args=(user,)) for user in users]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert answers == [302] * (presses * user_count)
+    assert AuthorizationRequest.objects.count() <= 2 * user_count

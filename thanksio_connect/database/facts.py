@@ -14,6 +14,7 @@ from typing import Any
 
 from django.db import DatabaseError, InterfaceError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import QuerySet
 
 try:
     from django.db.backends.postgresql.psycopg_any import IsolationLevel, is_psycopg3
@@ -185,6 +186,11 @@ def may_pass_over_rows(connection: BaseDatabaseWrapper) -> bool:
     return connection.vendor != "mysql"
 
 
+def unlocked(rows: QuerySet[Any]) -> QuerySet[Any]:
+    """Lock the rows that nobody else has locked, in the open transaction. SQLite has one writer, and no such locks."""
+    return rows.select_for_update(skip_locked=connections[rows.db].features.has_select_for_update_skip_locked)
+
+
 @contextmanager
 def executed(
     connection: BaseDatabaseWrapper, sql: str, parameters: list[Any], *, lock_wait_seconds: float
@@ -275,6 +281,6 @@ def is_conflict(error: BaseException) -> bool:
 
 
 def _code(cause: BaseException | None) -> object:
-    """PostgreSQL's SQLSTATE or MariaDB's error number."""
-    code = getattr(cause, "sqlstate", None)
+    """PostgreSQL's SQLSTATE, as psycopg or psycopg2 names it, or MariaDB's error number."""
+    code = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
     return code or (cause.args[0] if cause is not None and cause.args else None)

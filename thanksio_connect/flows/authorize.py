@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from django.db import router
+from django.db import router, transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
@@ -17,6 +17,7 @@ from django.views.decorators.debug import sensitive_variables
 from ..client.oauth import authorization_url, new_code_verifier, s256_challenge
 from ..client.tokens import Secret
 from ..conf import app_settings, oauth_config
+from ..database import facts
 from ..fields import sealed
 from ..models import AuthorizationRequest
 from . import started
@@ -24,7 +25,6 @@ from .addresses import redirect_uri, safe_next
 from .browser import browser_nonce, digest, new_nonce
 
 OPEN_REQUESTS_PER_USER = 10
-_SWEEP_AT_MOST = 100
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -50,7 +50,7 @@ def check_ready(request: HttpRequest) -> None:
 def start_authorization(request: HttpRequest, *, next_url: str = "") -> StartedAuthorization:
     """Open an :class:`AuthorizationRequest` for the signed-in user of this browser.
 
-    Keeps at most ten open requests a user and removes expired ones. Raises
+    Keeps at most ten open requests a user and removes the user's expired ones. Raises
     :class:`ThanksIOConfigurationError`, before anything is stored, where the site is not set up.
     """
     uri = redirect_uri(request)
@@ -83,9 +83,14 @@ def _new_url(uri: str) -> Callable[..., str]:
 
 
 def _make_room(user_pk: Any, now: datetime) -> None:
-    """Remove the user's oldest requests and some of everybody's expired ones: the table stays bounded."""
-    mine = open_requests().filter(user_id=user_pk).order_by("-created_at", "-pk")
+    """Remove the user's oldest and expired requests; the sweep removes other people's expired ones.
+
+    What another tab of the user's is removing, or finishing, is left to it: nobody waits, so there is no deadlock.
+    """
+    rows = open_requests()
+    mine = rows.filter(user_id=user_pk).order_by("-created_at", "-pk")
     kept = list(mine.filter(expires_at__gt=now).values_list("pk", flat=True)[: OPEN_REQUESTS_PER_USER - 1])
-    open_requests().filter(user_id=user_pk).exclude(pk__in=kept).delete()
-    expired = open_requests().filter(expires_at__lte=now).order_by("expires_at")
-    open_requests().filter(pk__in=list(expired.values_list("pk", flat=True)[:_SWEEP_AT_MOST])).delete()
+    keys = list(mine.exclude(pk__in=kept).values_list("pk", flat=True))
+    with transaction.atomic(using=rows.db):
+        free = list(facts.unlocked(rows.filter(pk__in=keys)).values_list("pk", flat=True))
+        rows.filter(pk__in=free).delete()
