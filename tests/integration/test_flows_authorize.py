@@ -1,9 +1,11 @@
 """Starting: what is sent to thanks.io, what is remembered, and that it stays bounded."""
 
 import hashlib
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
+import time_machine
 from django.test import Client
 from django.urls import get_script_prefix, set_script_prefix
 from django.utils import timezone
@@ -224,3 +226,24 @@ def test_double_click_on_connect_leaves_both_flows_open(browser, thanksio):
     assert browser.get(thanksio.visit(second))["Location"] == STATUS
     assert browser.get(thanksio.visit(first))["Location"] == STATUS
     assert thanksio.count("authorization_code") == 2
+
+
+# At 2:00 New York's clocks go to 3:00; at 2:00 they go back to 1:00.
+NEW_YORK = ZoneInfo("America/New_York")
+CLOCK_CHANGES = [datetime(2026, 3, 8, 7, 0, tzinfo=UTC), datetime(2026, 11, 1, 6, 0, tzinfo=UTC)]
+
+
+@pytest.mark.parametrize("change", CLOCK_CHANGES, ids=["missing hour", "hour that comes twice"])
+@pytest.mark.parametrize(("minutes", "lives"), [(59, True), (61, False)])
+def test_an_authorization_lives_an_hour_through_any_hour_of_the_year(
+    browser, thanksio, settings, user, change, minutes, lives
+):
+    settings.USE_TZ, settings.TIME_ZONE = False, NEW_YORK.key
+    start = (change - timedelta(minutes=5)).astimezone(NEW_YORK)  # sets this process's zone, too
+    with time_machine.travel(start, tick=False):
+        browser.force_login(user)
+        location = browser.start()
+    arrival = (change + timedelta(minutes=minutes - 5)).astimezone(NEW_YORK)
+    with time_machine.travel(arrival, tick=False):
+        callback = path_of(thanksio.visit(location))
+        assert (browser.get(callback).status_code == 302) is lives

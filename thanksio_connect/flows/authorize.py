@@ -11,14 +11,13 @@ from typing import Any
 from django.db import router, transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
 from ..client.oauth import authorization_url, new_code_verifier, s256_challenge
 from ..client.tokens import Secret
 from ..conf import app_settings, oauth_config
 from ..database import facts
-from ..fields import sealed
+from ..fields import sealed, utc_now
 from ..models import AuthorizationRequest
 from . import started
 from .addresses import redirect_uri, safe_next
@@ -58,7 +57,7 @@ def start_authorization(request: HttpRequest, *, next_url: str = "") -> StartedA
     state = new_nonce()
     nonce = browser_nonce(request)
     verifier = new_code_verifier() if has_pkce else None
-    now = timezone.now()
+    now = utc_now()
     user_pk: Any = request.user.pk
     _make_room(user_pk, now)
     open_requests().create(

@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 
 from django.db import router
 from django.http import HttpRequest
-from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
 from ..client.interruption import is_interruption
@@ -23,6 +22,7 @@ from ..client.oauth import OAuthClient
 from ..client.tokens import Secret, TokenSet
 from ..conf import app_settings, oauth_client
 from ..exceptions import InvalidState, NotSent, OAuthError
+from ..fields import as_the_project_has_it, utc_now
 from ..models import AuthorizationRequest, ThanksIOConnection
 from ..records import record
 from . import started
@@ -74,7 +74,7 @@ def find_open_request(request: HttpRequest, response: AuthorizationResponse) -> 
         raise InvalidState(code="no_browser_cookie")
     if not is_same_browser(request, opened.browser_digest):
         raise InvalidState(code="other_browser")
-    if opened.expires_at <= timezone.now():
+    if opened.expires_at <= utc_now():
         raise InvalidState(code="expired_state")
     return opened
 
@@ -151,7 +151,7 @@ def _refused(request: HttpRequest, response: AuthorizationResponse, opened: Auth
 
 def _consume(opened: AuthorizationRequest) -> bool:
     """Whoever deletes the row may exchange the code."""
-    return bool(open_requests().filter(pk=opened.pk, expires_at__gt=timezone.now()).delete()[0])
+    return bool(open_requests().filter(pk=opened.pk, expires_at__gt=utc_now()).delete()[0])
 
 
 @sensitive_variables()
@@ -185,9 +185,9 @@ def _finished_elsewhere(request: HttpRequest, response: AuthorizationResponse, s
     """
     connections = ThanksIOConnection.objects.using(router.db_for_write(ThanksIOConnection))
     user_pk: Any = request.user.pk
-    if connections.filter(user_id=user_pk, connected_at__gte=since).exists():
+    if connections.filter(user_id=user_pk, connected_at__gte=as_the_project_has_it(since)).exists():
         return Outcome(Answer.ALREADY_CONNECTED)
-    if since + timedelta(seconds=app_settings.state_ttl_seconds) <= timezone.now():
+    if since + timedelta(seconds=app_settings.state_ttl_seconds) <= utc_now():
         raise InvalidState(code="expired_state")
     if response.returns >= LOOKS_AT_MOST:
         raise OAuthError("This authorization was used already.", code="already_used")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.db import DatabaseError, InterfaceError, models, router, transaction
-from django.utils import timezone
 
 from ..database import facts
 from ..fields import utc_now
@@ -27,7 +26,7 @@ def delete_old_events() -> None:
     try:
         _delete(ConnectionEvent, at__lt=utc_now() - KEPT_FOR)
         _delete(ReceivedWebhook, at__lt=utc_now() - WEBHOOKS_KEPT_FOR)
-        _delete(AuthorizationRequest, expires_at__lt=timezone.now())
+        _delete(AuthorizationRequest, expires_at__lt=utc_now())
     except (DatabaseError, InterfaceError) as error:
         record("event.not_deleted", code=type(error).__name__)
 

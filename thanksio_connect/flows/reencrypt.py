@@ -8,11 +8,10 @@ from typing import Any
 
 from django.db import DatabaseError, IntegrityError, connections, models, router, transaction
 from django.db.models import QuerySet
-from django.utils import timezone
 
 from ..database import facts
 from ..exceptions import TokenUndecryptable
-from ..fields import LazySecret
+from ..fields import LazySecret, utc_now
 from ..models import AuthorizationRequest, ConnectionTokens
 
 PAGE_SIZE = 200
@@ -47,7 +46,7 @@ def reencrypt_all() -> Summary:
         if _reencrypt(tokens, row, summary):
             summary.reencrypted += 1
     verifiers = AuthorizationRequest._base_manager.using(router.db_for_write(AuthorizationRequest))
-    for request in _each(verifiers.filter(expires_at__gt=timezone.now())):
+    for request in _each(verifiers.filter(expires_at__gt=utc_now())):
         if _written(verifiers, request, summary, ("code_verifier",), {}):
             summary.verifiers += 1
     return summary

@@ -100,8 +100,18 @@ class Migration(migrations.Migration):
                 ),
                 ("redirect_uri", models.TextField(verbose_name="redirect URI")),
                 ("next_url", models.TextField(blank=True, default="", verbose_name="next URL")),
-                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created at")),
-                ("expires_at", models.DateTimeField(db_index=True, verbose_name="expires at")),
+                (
+                    "created_at",
+                    thanksio_connect.fields.utc_datetime.UTCDateTimeField(
+                        default=thanksio_connect.fields.utc_datetime.utc_now,
+                        editable=False,
+                        verbose_name="created at",
+                    ),
+                ),
+                (
+                    "expires_at",
+                    thanksio_connect.fields.utc_datetime.UTCDateTimeField(db_index=True, verbose_name="expires at"),
+                ),
                 (
                     "user",
                     models.ForeignKey(

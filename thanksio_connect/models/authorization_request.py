@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from ..fields import EncryptedTokenField, LazySecret
+from ..fields import EncryptedTokenField, LazySecret, UTCDateTimeField, utc_now
 
 
 class AuthorizationRequest(models.Model):
@@ -26,8 +26,10 @@ class AuthorizationRequest(models.Model):
     code_verifier: LazySecret = EncryptedTokenField(_("code verifier"), blank=True, default="", editable=False)
     redirect_uri: models.TextField[str, str] = models.TextField(_("redirect URI"))
     next_url: models.TextField[str, str] = models.TextField(_("next URL"), blank=True, default="")
-    created_at: models.DateTimeField[datetime, datetime] = models.DateTimeField(_("created at"), auto_now_add=True)
-    expires_at: models.DateTimeField[datetime, datetime] = models.DateTimeField(_("expires at"), db_index=True)
+    created_at: models.DateTimeField[datetime, datetime] = UTCDateTimeField(
+        _("created at"), default=utc_now, editable=False
+    )
+    expires_at: models.DateTimeField[datetime, datetime] = UTCDateTimeField(_("expires at"), db_index=True)
 
     class Meta:
         verbose_name = _("authorization request")

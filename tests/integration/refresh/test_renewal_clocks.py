@@ -100,21 +100,23 @@ def test_a_callback_that_finds_its_code_used_waits_by_no_clock(thanksio, connect
     assert time.monotonic() - started < 10
 
 
-# The hour that comes twice: on 1 November 2026 New York's clocks go from 1:59:59 back to 1:00
+# The hour that comes twice, and the one that is missing: on 1 November 2026 New York's clocks go back from 2:00 to 1:00
 
 
 FALL_BACK = datetime(2026, 11, 1, 5, 0, tzinfo=UTC)  # 1:00 in the morning, for the first time
+SPRING_FORWARD = datetime(2026, 3, 8, 7, 0, tzinfo=UTC)  # 2:00, which is 3:00
 ZONES = [(False, "America/New_York"), (True, "America/New_York"), (False, "UTC")]
 
 
+@pytest.mark.parametrize("change", [FALL_BACK, SPRING_FORWARD], ids=["twice", "missing"])
 @pytest.mark.parametrize(("use_tz", "zone"), ZONES, ids=str)
-def test_through_the_hour_that_comes_twice_a_token_is_renewed_once_an_hour(thanksio, connected, use_tz, zone):
+def test_through_such_an_hour_a_token_is_renewed_once_an_hour(thanksio, connected, use_tz, zone, change):
     """Asked every five minutes for three hours; a token lives an hour."""
     with override_settings(USE_TZ=use_tz, TIME_ZONE=zone):
-        with frozen("time_machine", FALL_BACK - timedelta(minutes=31)):
+        with frozen("time_machine", change - timedelta(minutes=31)):
             held = connected(expires_in=3600)
         for minutes in range(-30, 150, 5):
-            with frozen("time_machine", FALL_BACK + timedelta(minutes=minutes)):
+            with frozen("time_machine", change + timedelta(minutes=minutes)):
                 token = fresh(held).get_access_token()
                 assert thanksio.is_live(token)
                 assert fresh(held).is_connected
