@@ -31,7 +31,7 @@ LEASE_SECONDS, RENEW_SECONDS = 60.0, 15.0
 # Two processes that reserve turns at the same moment: one tries again.
 TURN_TRIES, TURN_RETRY_SECONDS = 200, 0.02
 # Who asks for turns so late loses none: what a busy machine did not send in time, it sends a little closer together.
-CATCH_UP_SECONDS = 0.25
+CATCH_UP_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
