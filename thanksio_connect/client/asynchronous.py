@@ -95,7 +95,7 @@ def _operation(method: Callable[..., Any]) -> Callable[..., Any]:
 class _Call(Coroutine[Any, Any, Any]):
     """What an operation gives: a coroutine, which runs once; where it gives a list, it can be iterated as well.
 
-    As any coroutine it makes a task, warns if nobody awaits it, and can't be awaited again: that would send again.
+    As any coroutine it makes a task, warns if it is not awaited, and can't be awaited again: that would send again.
     """
 
     def __init__(self, name: str, call: Callable[[], Any]) -> None:

@@ -187,7 +187,7 @@ def may_pass_over_rows(connection: BaseDatabaseWrapper) -> bool:
 
 
 def unlocked(rows: QuerySet[Any]) -> QuerySet[Any]:
-    """Lock the rows that nobody else has locked, in the open transaction. SQLite has one writer, and no such locks."""
+    """Lock the rows that no other transaction has locked. SQLite has one writer, and no such locks."""
     return rows.select_for_update(skip_locked=connections[rows.db].features.has_select_for_update_skip_locked)
 
 

@@ -167,10 +167,12 @@ def _is_permanent(error: Exception, budget_seconds: float, *, on_callers: bool) 
     """Whether another try can't help.
 
     A table that the caller's session does not find may be one that a prepared session finds. Where it is missing
-    altogether, only a store waits for it: a migration may be under way, and the pair is all there is.
+    altogether, or a trigger refuses the write, only a store tries on: a migration may be under way, and the pair is all
+    there is.
     """
-    if isinstance(error, _PERMANENT) or facts.is_raised_by_a_trigger(error):
+    if isinstance(error, _PERMANENT):
         return True
     if isinstance(error, ProgrammingError):
         return not on_callers
-    return budget_seconds < STORE_BUDGET_SECONDS and facts.is_old_schema(error)
+    is_refused = facts.is_old_schema(error) or facts.is_raised_by_a_trigger(error)
+    return budget_seconds < STORE_BUDGET_SECONDS and is_refused

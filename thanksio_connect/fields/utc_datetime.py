@@ -47,7 +47,7 @@ class UTCDateTimeField(DateTimeField):  # type: ignore[type-arg]
         return self.get_lookup(lookup_name) and None
 
     def from_db_value(self, value: Any, *args: object) -> datetime | None:
-        """Return an aware datetime; None for what is no moment, as SQLite takes it from somebody's own SQL."""
+        """Return an aware datetime; None for what is no moment, as SQLite takes it from SQL written by hand."""
         if isinstance(value, str):
             with suppress(ValueError):
                 value = datetime.fromisoformat(value)

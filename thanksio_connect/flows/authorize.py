@@ -84,7 +84,7 @@ def _new_url(uri: str) -> Callable[..., str]:
 def _make_room(user_pk: Any, now: datetime) -> None:
     """Remove the user's oldest and expired requests; the sweep removes other people's expired ones.
 
-    What another tab of the user's is removing, or finishing, is left to it: nobody waits, so there is no deadlock.
+    What another tab of the user's is removing, or finishing, is left to it: without a wait there is no deadlock.
     """
     rows = open_requests()
     mine = rows.filter(user_id=user_pk).order_by("-created_at", "-pk")

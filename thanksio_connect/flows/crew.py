@@ -71,7 +71,7 @@ class Crew(Generic[T]):
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
-        """Wait for what is under way. Raises what one raised that nobody foresaw, the last one, too."""
+        """Wait for what is under way. Raises an unforeseen error of a thread, also one at the last rows."""
         for _thread in self._threads:
             self._jobs.put(None)
         for thread in self._threads:

@@ -24,8 +24,8 @@ _COLUMNS = ("access_token", "refresh_token", "webhook_token")
 class Summary:
     """Rows by outcome.
 
-    ``verifiers`` are those of open authorizations. ``changed_meanwhile`` ones were removed by somebody else, or written
-    again and again; ``not_written`` ones are locked, or the project's own rule on the table refuses the write.
+    ``verifiers`` are those of open authorizations. ``changed_meanwhile`` ones were disconnected during the run;
+    ``not_written`` ones are locked, were changed at each try, or the project's own rule on the table refuses the write.
     """
 
     reencrypted: int = 0
@@ -61,17 +61,18 @@ def _each(rows: QuerySet[Any]) -> Iterator[Any]:
 
 
 def _reencrypt(rows: QuerySet[ConnectionTokens], tokens: ConnectionTokens | None, summary: Summary) -> bool:
-    """Return whether the row was written. Who writes it meanwhile leaves a part of it under its old key: once more."""
+    """Return whether the row was written. Another write during the try leaves a part under the old key: once more."""
     for _try in range(TRIES):
         if tokens is None:
-            break  # disconnected
+            summary.changed_meanwhile += 1
+            return False
         # The version stays: a renewal in flight must still find it when it stores its pair. It says nothing of the
         # address for webhooks.
         unchanged = {"version": tokens.version, "webhook_digest": tokens.webhook_digest}
         if (written := _written(rows, tokens, summary, _COLUMNS, unchanged)) is not False:
             return bool(written)
         tokens = rows.filter(connection_id=tokens.connection_id).first()  # by a reconnect it got another key
-    summary.changed_meanwhile += 1
+    summary.not_written += 1  # a part of it may still be under the old key
     return False
 
 

@@ -18,7 +18,7 @@ from ..refresh.token_row import Status, new_id
 
 T = TypeVar("T")
 PAGE_SIZE = 200
-# What a time that somebody wrote by hand may be read as: SQLite takes any text, and MariaDB's zero date is none.
+# What a time that was written by hand may be read as: SQLite takes any text, and MariaDB's zero date is none.
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 Page = list[ConnectionTokens]
 Rows = Callable[[str], QuerySet[ConnectionTokens]]

@@ -105,7 +105,7 @@ def reason_of(outcome: Outcome, summary: Summary, *, were_others_asked: bool) ->
 
 
 def database_error() -> OperationalError:
-    """The database takes nothing from anybody."""
+    """Return the error for a database that no row can be read from or written to."""
     return OperationalError("no row could be read or written")
 
 

@@ -40,7 +40,7 @@ def stopping_on_signals(
         nonlocal heard
         stop.set()
         if number in hang_up:
-            return  # nobody's impatience: shells send it more than once, and nobody reads
+            return  # no sign of impatience: shells send it more than once
         heard += 1
         if heard >= 3:
             signal.signal(number, signal.SIG_DFL)

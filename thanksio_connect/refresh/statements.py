@@ -20,7 +20,7 @@ from .token_row import Failure, Key, Row, Status, failed_values, verdict_code
 
 # How long a write waits for a lock that somebody else has on the row.
 LOCK_WAIT_SECONDS = 15.0
-# How often a claim looks at the row: somebody's lease may end between the look and the one before.
+# How often a claim looks at the row: another worker's lease may end between two looks.
 CLAIM_LOOKS = 3
 NOT_WRITTEN = (
     "The row of the thanks.io tokens can be read here, and not written: a policy or a trigger of the database passes "

@@ -357,3 +357,22 @@ def test_an_interruption_anywhere_leaves_the_callers_blocks_as_they_were(connect
             break
     assert number > 50
     assert Group.objects.filter(name__startswith="group ").count() == number
+
+
+@mariadb_only
+def test_what_a_trigger_refuses_is_tried_again_for_a_pair_alone(database):
+    """A rule of the host's may be in force for a while; the pair is all there is."""
+    tries = []
+
+    def step(using):
+        tries.append(using)
+        if len(tries) < 4:
+            with connections[using].cursor() as cursor:
+                cursor.execute("SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'no'")
+        return "stored"
+
+    assert sessions.committed("default", step, budget_seconds=sessions.STORE_BUDGET_SECONDS) == "stored"
+    tries.clear()
+    with pytest.raises(OperationalError):
+        sessions.committed("default", step)
+    assert len(tries) == 1

@@ -162,3 +162,17 @@ def test_a_row_that_somebody_has_locked_stops_no_other(connect, monkeypatch):
     assert caught.value.returncode == 1
     assert "re-encrypted 2" in out.getvalue()
     assert "not written 1" in out.getvalue()
+
+
+def test_a_row_that_changes_at_each_try_is_no_success(connect, monkeypatch):
+    """A part of it may still be under the old key, which must be kept then."""
+    connection, reencrypted = connect("ada"), reencrypt._reencrypted
+
+    def meanwhile(value):
+        connection.refresh(force=True)
+        return reencrypted(value)
+
+    monkeypatch.setattr(reencrypt, "_reencrypted", meanwhile)
+    with pytest.raises(CommandError, match="run again") as caught:
+        call_command("reencrypt_thanksio_tokens", stdout=io.StringIO())
+    assert caught.value.returncode == 1

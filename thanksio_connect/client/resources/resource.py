@@ -31,18 +31,9 @@ class Resource:
     def __init__(self, caller: Operations) -> None:
         self._ask = caller.operation
 
-    def _call(
-        self,
-        method: str,
-        template: str,
-        ids: Mapping[str, int | str] | None = None,
-        *,
-        params: Mapping[str, Any] | None = None,
-        json: object = None,
-        is_read: bool | None = None,
-    ) -> Any:
+    def _call(self, method: str, *request: Any, **options: Any) -> Any:
         """Return the answer, which must be an object. That of a DELETE may be empty."""
-        answer = self._ask(method, template, ids, params=params, json=json, is_read=is_read)
+        answer = self._ask(method, *request, **options)
         if isinstance(answer, dict) or (answer is None and method == "DELETE"):
             return answer
         raise unreadable("thanks.io accepted the request, but its answer is no object; look before you send it again.")
